@@ -1,0 +1,1 @@
+"""WebSocket for pages and servers where WebSockets do not get through."""

@@ -1,0 +1,1 @@
+"""The runnable application: gateway, doctor page and metrics around the library."""
