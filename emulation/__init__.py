@@ -1,1 +1,3 @@
 """WebSocket for pages and servers where WebSockets do not get through."""
+
+__all__: list[str] = []

@@ -1,0 +1,49 @@
+# Every target sets up what it needs: see scripts/setup.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+export PYTHON
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PYTEST := .venv/bin/python -m pytest -n auto --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full coverage lint format shim clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: ## start the demo; it says what to open
+	@scripts/setup demo
+	@exec .venv/bin/python -m examples.demo
+
+test: ## check the source and run the tests; ARGS="-k name" is passed to pytest
+	@scripts/setup test
+	@$(PYTEST) $(ARGS)
+
+test-full: ## run the long tests too
+	@scripts/setup test
+	@$(PYTEST) --full $(ARGS)
+
+coverage: ## run the tests and report the branches that no test took
+	@scripts/setup test
+	@$(PYTEST) --cov $(ARGS)
+
+lint: ## check the source only
+	@scripts/setup test
+	@$(PYTEST) -q --durations=0 tests/test_tooling.py
+
+format: ## format the source and repair what the linters can
+	@scripts/setup test
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+	@cd client_js && npm run --silent format
+
+shim: ## build emulation/static/ from client_js/src
+	@scripts/setup test
+	@cd client_js && npm run --silent build && npm run --silent size
+
+clean: ## remove all that is built or installed here
+	rm -rf .venv client_js/node_modules dist htmlcov .coverage .coverage.* \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
