@@ -1,0 +1,226 @@
+"""Real servers in processes of their own, on free ports of 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 10.0
+GRACEFUL_SHUTDOWN = 2
+SIGNS_OF_TROUBLE = ("Traceback (most recent call last)", "Task was destroyed", "never awaited")
+
+
+@dataclass(eq=False)
+class Server:
+    """A running server; `url` is its base without a trailing slash."""
+
+    kind: str
+    application: str
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    port: int = 0
+    status: int | None = field(default=None, init=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def log(self, start: int = 0) -> str:
+        """Return what the server has printed, from byte `start` on."""
+        return Path(self.output.name).read_bytes()[start:].decode(errors="replace")
+
+    def log_size(self) -> int:
+        return os.stat(self.output.name).st_size
+
+    def stop(self, sent: signal.Signals = signal.SIGTERM, timeout: float = STOP_TIMEOUT) -> float:
+        """End the server and return the seconds it took. Raises `TimeoutError`."""
+        started = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(sent)
+        try:
+            self.status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self.kind} outlived {sent.name} by {timeout} s\n{self.log()}")
+        finally:
+            self.kill()
+        return time.monotonic() - started
+
+    def kill(self) -> None:
+        """End what is left of the server's process group, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_TIMEOUT)
+
+    def assert_ended_well(self) -> None:
+        """Check that the stopped server ended of its own will and left nothing behind."""
+        assert self.status in (0, -signal.SIGTERM, -signal.SIGINT), (self.status, self.log())
+        log = self.log()
+        assert not any(sign in log for sign in SIGNS_OF_TROUBLE), log
+
+
+@contextlib.contextmanager
+def running(
+    application: str,
+    kind: str = "uvicorn",
+    *,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> Iterator[Server]:
+    """Serve `application` ("module:name") for the length of a with block."""
+    server = start(application, kind, environment=environment, arguments=arguments)
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.output.close()
+
+
+def start(
+    application: str,
+    kind: str = "uvicorn",
+    *,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> Server:
+    """Start a server and return it when it answers. The caller stops it."""
+    command = COMMANDS[kind]
+    output = tempfile.NamedTemporaryFile(prefix=f"{kind}-")
+    with reserved_port() as port:
+        process = subprocess.Popen(
+            [*end_with_parent(), sys.executable, "-m", *command(application, port), *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {}), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        server = Server(kind, application, process, output)
+        try:
+            wait_until_answering(server, port if kind == "granian" else None)
+        except BaseException:
+            server.kill()
+            raise
+    return server
+
+
+def uvicorn(application: str, port: int) -> list[str]:
+    # Not --fd: uvicorn opens such a socket as AF_UNIX, on which asyncio sets no TCP_NODELAY.
+    graceful = ["--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN)]
+    return ["uvicorn", application, "--port", "0", "--no-access-log", *graceful]
+
+
+def uvicorn_httptools(application: str, port: int) -> list[str]:
+    return [*uvicorn(application, port), "--http", "httptools"]
+
+
+def uvicorn_h11(application: str, port: int) -> list[str]:
+    return [*uvicorn(application, port), "--http", "h11", "--loop", "asyncio"]
+
+
+def hypercorn(application: str, port: int) -> list[str]:
+    graceful = ["--graceful-timeout", str(GRACEFUL_SHUTDOWN)]
+    return ["hypercorn", application, "--bind", "127.0.0.1:0", *graceful]
+
+
+def granian(application: str, port: int) -> list[str]:
+    graceful = ["--workers-kill-timeout", str(GRACEFUL_SHUTDOWN)]
+    return ["granian", application, "--interface", "asgi", "--port", str(port), *graceful]
+
+
+COMMANDS: dict[str, Callable[[str, int], list[str]]] = {
+    "uvicorn": uvicorn_httptools,
+    "uvicorn-h11": uvicorn_h11,
+    "hypercorn": hypercorn,
+    "granian": granian,
+}
+
+
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """Hold a free port that only a server with SO_REUSEPORT, as granian, can bind beside us."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def end_with_parent() -> list[str]:
+    """Return a prefix that ends a command with us, even where we are killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
+def wait_until_answering(server: Server, port: int | None) -> None:
+    """Learn the port, from the log where the server chose it, and wait for an answer."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"{server.kind} did not start\n{server.log()}")
+        server.port = port or announced_port(server.log())
+        if server.port and answers(server.port):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"{server.kind} did not answer within {START_TIMEOUT} s\n{server.log()}")
+
+
+def announced_port(log: str) -> int:
+    found = re.search(r"[Rr]unning on http://127\.0\.0\.1:(\d+)", log)
+    return int(found[1]) if found else 0
+
+
+def answers(port: int) -> bool:
+    request = b"HEAD /starts HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(request)
+            return connection.recv(5) == b"HTTP/"
+    except OSError:
+        return False
+
+
+class Servers:
+    """Servers that tests share; each is started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[object, ...], Server] = {}
+
+    def get(
+        self, application: str, kind: str = "uvicorn", environment: Mapping[str, str] | None = None
+    ) -> Server:
+        """Return the server of `application`, started if need be."""
+        key = (application, kind, *sorted((environment or {}).items()))
+        if key not in self._running:
+            self._running[key] = start(application, kind, environment=environment)
+        return self._running[key]
+
+    def all(self) -> list[Server]:
+        return list(self._running.values())
+
+    def stop(self) -> None:
+        """Stop them all, then raise the first failure to end."""
+        for server in self.all():
+            if server.process.poll() is None:
+                server.process.terminate()
+        failures = []
+        for server in self.all():
+            try:
+                server.stop()
+            except TimeoutError as exception:
+                failures.append(exception)
+        if failures:
+            raise failures[0]
