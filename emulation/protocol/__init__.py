@@ -1,0 +1,1 @@
+"""The wire (docs/protocol.md), sans-I/O: no waiting, no clock, the standard library alone."""

@@ -1,0 +1,463 @@
+"""The connection: one emulated WebSocket without its transports (docs/protocol.md sections 5, 11).
+
+It numbers and keeps what one side sends until the other has acknowledged it, takes what comes in
+order and once, reckons credit and window, and goes through the close handshake. It never waits and
+reads no clock: `now` is an argument, in seconds of any clock that does not go back.
+
+    state        send a close     take a close     fail
+    OPEN         CLOSE_SENT       CLOSE_TAKEN      FAILED
+    CLOSE_SENT   -                CLOSED           FAILED
+    CLOSE_TAKEN  CLOSED           -                FAILED
+    CLOSED       -                -                -
+    FAILED       -                -                -
+
+CLOSED is the grave: what is unacknowledged, the own close included, is still sent again, and
+repeats of the other side's frames are still acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum, auto
+from itertools import islice
+from typing import Final, NamedTuple
+
+from emulation.exceptions import LocalProtocolError, RemoteProtocolError
+from emulation.protocol.close import CloseCode, close_payload, parse_close
+from emulation.protocol.frames import (
+    BINARY,
+    BINARY_PART,
+    CLOSE,
+    TEXT,
+    TEXT_PART,
+    Frame,
+)
+
+__all__ = ["Connection", "Credit", "Limits", "Message", "State"]
+
+
+class State(Enum):
+    """How far the close handshake has come."""
+
+    OPEN = auto()
+    CLOSE_SENT = auto()
+    CLOSE_TAKEN = auto()
+    CLOSED = auto()
+    FAILED = auto()
+
+
+class _Move(Enum):
+    SEND_CLOSE = auto()
+    TAKE_CLOSE = auto()
+    FAIL = auto()
+
+
+_MOVES: Final[dict[tuple[State, _Move], State]] = {
+    (State.OPEN, _Move.SEND_CLOSE): State.CLOSE_SENT,
+    (State.OPEN, _Move.TAKE_CLOSE): State.CLOSE_TAKEN,
+    (State.OPEN, _Move.FAIL): State.FAILED,
+    (State.CLOSE_SENT, _Move.TAKE_CLOSE): State.CLOSED,
+    (State.CLOSE_SENT, _Move.FAIL): State.FAILED,
+    (State.CLOSE_TAKEN, _Move.SEND_CLOSE): State.CLOSED,
+    (State.CLOSE_TAKEN, _Move.FAIL): State.FAILED,
+}
+
+# A message as its receiver gets it, with the bytes of payload that it had on the wire.
+Message = tuple[str | bytes, int]
+
+
+class Credit(NamedTuple):
+    """How far the other side may send, in sums since the socket opened."""
+
+    bytes: int
+    frames: int
+
+
+class Limits(NamedTuple):
+    """What one connection may hold: bytes, and a number of frames."""
+
+    window_bytes: int
+    window_frames: int
+    max_message_size: int
+    part_size: int
+    close_timeout: float
+
+
+class Connection:
+    """One side of an emulated WebSocket.
+
+    `credit` is what the other side has granted this one, None where it grants none and the window
+    alone holds the sender back (the server).
+    """
+
+    __slots__ = (
+        "_bytes_granted",
+        "_bytes_queued",
+        "_bytes_sent",
+        "_bytes_taken",
+        "_bytes_told",
+        "_close_deadline",
+        "_credit_told",
+        "_frames",
+        "_frames_granted",
+        "_pieces",
+        "_pieces_kind",
+        "_unacknowledged_bytes",
+        "ack_told",
+        "acknowledged",
+        "close_taken",
+        "credit",
+        "inbox",
+        "limits",
+        "received",
+        "sent",
+        "state",
+    )
+
+    def __init__(self, limits: Limits, credit: Credit | None = None) -> None:
+        self.limits = limits
+        self.state = State.OPEN
+        # What this side sends: `_frames` are those from acknowledged + 1 on; `sent` is the highest
+        # number that was ever put on the wire.
+        self._frames: deque[Frame] = deque()
+        self._unacknowledged_bytes = 0
+        self.acknowledged = 0
+        self.sent = 0
+        self.credit = credit
+        self._bytes_sent = 0
+        # What it takes: `received` is the highest number taken, `ack_told` the last ack told.
+        self.received = 0
+        self.ack_told = 0
+        self._bytes_told = 0
+        self._bytes_taken = 0
+        self._pieces = bytearray()
+        self._pieces_kind = 0
+        self.inbox: deque[Message] = deque()
+        self._bytes_queued = 0
+        self._bytes_granted = limits.window_bytes
+        self._frames_granted = limits.window_frames
+        self._credit_told = Credit(limits.window_bytes, limits.window_frames)
+        self.close_taken: tuple[int | None, str] | None = None
+        self._close_deadline: float | None = None
+
+    def _move(self, move: _Move) -> None:
+        state = _MOVES.get((self.state, move))
+        if state is None:
+            raise LocalProtocolError(f"{move.name} in state {self.state.name}")
+        self.state = state
+
+    # --- What this side sends ---------------------------------------------------------------------
+
+    @property
+    def numbered(self) -> int:
+        """The highest number given to a frame."""
+        return self.acknowledged + len(self._frames)
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """The payload bytes that this side keeps for replay."""
+        return self._unacknowledged_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the window lets another message in; the one let in may pass its end."""
+        limits = self.limits
+        return (
+            self._unacknowledged_bytes < limits.window_bytes
+            and len(self._frames) < limits.window_frames
+        )
+
+    def send(self, message: str | bytes) -> None:
+        """Number a message, in parts where it is longer than a part may be.
+
+        Raises LocalProtocolError after a close, and for a text with surrogates.
+        """
+        if self.state is not State.OPEN:
+            raise LocalProtocolError("a message after the close")
+        if isinstance(message, str):
+            try:
+                payload = message.encode()
+            except UnicodeEncodeError:
+                raise LocalProtocolError("a text with a lone surrogate is not Unicode") from None
+            kind = TEXT
+        else:
+            payload, kind = bytes(message), BINARY
+        size = len(payload)
+        self._unacknowledged_bytes += size
+        if size > self.limits.part_size:
+            self._send_parts(kind, payload)
+        else:
+            self._frames.append((kind, payload))
+
+    def _send_parts(self, kind: int, payload: bytes) -> None:
+        part = TEXT_PART if kind == TEXT else BINARY_PART
+        start, size = 0, len(payload)
+        while size - start > self.limits.part_size:
+            end = start + self.limits.part_size
+            if kind == TEXT:
+                # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
+                while payload[end] & 0xC0 == 0x80:
+                    end -= 1
+            self._frames.append((part, payload[start:end]))
+            start = end
+        self._frames.append((kind, payload[start:]))
+
+    def send_close(self, now: float, code: int | None = None, reason: str = "") -> None:
+        """Number a close behind all that was sent; raises LocalProtocolError as close_payload does,
+        and where a close was sent already."""
+        payload = close_payload(code, reason)
+        self._move(_Move.SEND_CLOSE)
+        self._frames.append((CLOSE, payload))
+        if self.state is State.CLOSE_SENT:
+            self._close_deadline = now + self.limits.close_timeout
+
+    def frames_after(self, number: int, max_bytes: int) -> list[Frame]:
+        """Return the frames behind this number that may go now, and mark them as sent.
+
+        They have together at most `max_bytes` of payload, but at least one is returned where there
+        is one. A number below the last ack counts as that ack.
+        """
+        start = max(number - self.acknowledged, 0)
+        if start >= len(self._frames):
+            return []
+        if start == len(self._frames) - 1 and self.credit is None:
+            frames = [self._frames[-1]]
+        else:
+            frames = self._slice(start, max_bytes)
+        last = self.acknowledged + start + len(frames)
+        if last > self.sent:
+            if self.credit is not None:
+                fresh = last - self.sent
+                self._bytes_sent += sum(_cost(frame) for frame in frames[-fresh:])
+            self.sent = last
+        return frames
+
+    def _slice(self, start: int, max_bytes: int) -> list[Frame]:
+        frames = []
+        size = 0
+        number = self.acknowledged + start
+        allowance = self.credit.bytes - self._bytes_sent if self.credit else 0
+        for frame in islice(self._frames, start, None):
+            number += 1
+            cost = len(frame[1])
+            if frames and size + cost > max_bytes:
+                break
+            if self.credit is not None and number > self.sent and frame[0] != CLOSE:
+                allowance -= cost
+                if allowance < 0 or number > self.credit.frames:
+                    break
+            size += cost
+            frames.append(frame)
+        return frames
+
+    def take_ack(self, number: int) -> bool:
+        """Let go of what the other side has taken; the answer says whether that was anything.
+
+        Raises RemoteProtocolError with 1002 for a number that was never sent.
+        """
+        if number <= self.acknowledged:
+            return False
+        if number > self.sent:
+            text = "an acknowledgement of what was never sent"
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+        for _ in range(number - self.acknowledged):
+            kind, payload = self._frames.popleft()
+            if kind != CLOSE:
+                self._unacknowledged_bytes -= len(payload)
+        self.acknowledged = number
+        return True
+
+    def take_credit(self, credit: Credit) -> bool:
+        """Take what the other side grants; it never falls. The answer says whether it grew."""
+        if self.credit is None:
+            return False
+        grown = Credit(max(credit.bytes, self.credit.bytes), max(credit.frames, self.credit.frames))
+        changed = grown != self.credit
+        self.credit = grown
+        return changed
+
+    # --- What this side takes ---------------------------------------------------------------------
+
+    def take(self, first: int, frames: Sequence[Frame], *, bounded: bool = False) -> None:
+        """Take numbered frames, the first of which has the number `first`, as far as may be.
+
+        What was taken before is passed over, after a gap nothing is taken, and where `bounded` the
+        credit that was granted ends it; `received` then says how far it went. Messages that are
+        whole wait in `inbox`. Raises RemoteProtocolError with the code that ends the session: 1002,
+        1007 or 1009; what stood before the fault has been taken.
+        """
+        if first > self.received + 1 or self.state is State.FAILED:
+            return
+        for kind, payload in islice(frames, self.received + 1 - first, None):
+            if self.close_taken is not None:
+                raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "a frame after the close")
+            if kind == CLOSE:
+                self._take_close(payload)
+                continue
+            size = len(payload)
+            if bounded and not self._grants(size):
+                break
+            if kind == TEXT or kind == BINARY:
+                message = self._complete(kind, payload)
+                # A side that has sent its close discards what still comes (RFC 6455 section 1.4).
+                if self.state is State.OPEN:
+                    self.inbox.append(message)
+                    self._bytes_queued += message[1]
+            else:
+                self._take_part(kind, payload)
+            self.received += 1
+            self._bytes_taken += size
+
+    def _grants(self, size: int) -> bool:
+        # Frames that were taken number `received`: a close is the last one and costs nothing.
+        if self._bytes_taken + size <= self._bytes_granted and self.received < self._frames_granted:
+            return True
+        granted = self.granted
+        return self._bytes_taken + size <= granted.bytes and self.received < granted.frames
+
+    def _complete(self, kind: int, payload: bytes) -> Message:
+        if self._pieces_kind:
+            if self._pieces_kind != kind:
+                raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "parts of two kinds")
+            self._check_size(len(self._pieces) + len(payload))
+            self._pieces += payload
+            payload = bytes(self._pieces)
+            self._pieces = bytearray()
+            self._pieces_kind = 0
+        else:
+            self._check_size(len(payload))
+        if kind == BINARY:
+            return payload, len(payload)
+        try:
+            return payload.decode(), len(payload)
+        except UnicodeDecodeError:
+            text = "a text that is not UTF-8"
+            raise RemoteProtocolError(400, CloseCode.INVALID_DATA, text) from None
+
+    def _take_part(self, kind: int, payload: bytes) -> None:
+        if kind not in (TEXT_PART, BINARY_PART):
+            text = "a numbered frame of an unknown type"
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+        whole = TEXT if kind == TEXT_PART else BINARY
+        if self._pieces_kind not in (0, whole):
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "parts of two kinds")
+        self._check_size(len(self._pieces) + len(payload))
+        self._pieces_kind = whole
+        self._pieces += payload
+
+    def _check_size(self, size: int) -> None:
+        if size > self.limits.max_message_size:
+            text = "a message over the largest size"
+            raise RemoteProtocolError(400, CloseCode.TOO_BIG, text)
+
+    def _take_close(self, payload: bytes) -> None:
+        close = parse_close(payload)
+        self._move(_Move.TAKE_CLOSE)
+        self.received += 1
+        self.close_taken = close
+        self._close_deadline = None
+        self._discard_pieces()
+        self._drop_unsent()
+
+    def _drop_unsent(self) -> None:
+        """Forget what no number on the wire stands for, but for the own close (section 11)."""
+        closing = bool(self._frames) and self._frames[-1][0] == CLOSE
+        while self.numbered > max(self.sent, self.acknowledged):
+            kind, payload = self._frames.pop()
+            if kind != CLOSE:
+                self._unacknowledged_bytes -= len(payload)
+            else:
+                close = (kind, payload)
+        if closing and (not self._frames or self._frames[-1][0] != CLOSE):
+            self._frames.append(close)
+
+    def _discard_pieces(self) -> None:
+        self._pieces = bytearray()
+        self._pieces_kind = 0
+
+    def next_message(self) -> str | bytes | None:
+        """Hand the next message to the application, which raises the credit; None without one."""
+        if not self.inbox:
+            return None
+        message, size = self.inbox.popleft()
+        self._bytes_queued -= size
+        return message
+
+    def clear_inbox(self) -> None:
+        """Discard what the application will not receive any more."""
+        self.inbox.clear()
+        self._bytes_queued = 0
+
+    @property
+    def granted(self) -> Credit:
+        """How far the other side may send by now; it never falls."""
+        limits = self.limits
+        frames = self.received - len(self.inbox) + limits.window_frames
+        size = self._bytes_taken - self._bytes_queued + limits.window_bytes
+        self._bytes_granted = max(self._bytes_granted, size)
+        self._frames_granted = max(self._frames_granted, frames)
+        return Credit(self._bytes_granted, self._frames_granted)
+
+    @property
+    def owes_credit(self) -> bool:
+        """Whether the credit has grown by a quarter of the window since it was told."""
+        limits, granted = self.limits, self.granted
+        return (
+            granted.bytes - self._credit_told.bytes >= limits.window_bytes // 4
+            or granted.frames - self._credit_told.frames >= limits.window_frames // 4
+        )
+
+    def tell_credit(self) -> Credit:
+        """Return the credit, which the other side now is told."""
+        self._credit_told = self.granted
+        return self._credit_told
+
+    @property
+    def owes_ack(self) -> bool:
+        """Whether an ack should go alone: for a quarter of the window, or for a close."""
+        if self.received == self.ack_told:
+            return False
+        limits = self.limits
+        return (
+            self.close_taken is not None
+            or self.received - self.ack_told >= limits.window_frames // 4
+            or self._bytes_taken - self._bytes_told >= limits.window_bytes // 4
+        )
+
+    def tell_ack(self) -> int:
+        """Return the ack, which the other side now is told."""
+        self.ack_told = self.received
+        self._bytes_told = self._bytes_taken
+        return self.received
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the application's part is over: closed by both, or failed."""
+        return self.state in (State.CLOSED, State.FAILED)
+
+    @property
+    def close_deadline(self) -> float | None:
+        """When the close handshake fails, None where none is under way."""
+        return self._close_deadline
+
+    def check(self, now: float) -> None:
+        """Fail the connection when the other side has not answered the close in its time."""
+        if self._close_deadline is not None and now >= self._close_deadline:
+            self.fail()
+
+    def fail(self) -> None:
+        """End the connection without a handshake (1006); nothing is kept for replay."""
+        if self.is_over:
+            return
+        self._move(_Move.FAIL)
+        self._close_deadline = None
+        self._frames.clear()
+        self._unacknowledged_bytes = 0
+        self._discard_pieces()
+
+
+def _cost(frame: Frame) -> int:
+    return 0 if frame[0] == CLOSE else len(frame[1])

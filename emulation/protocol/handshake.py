@@ -1,0 +1,141 @@
+"""What stands at the head of bodies, and the names in URLs and subprotocols (sections 1 to 4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.protocol.frames import DOCUMENT, LAST_NUMBERED, WIRE_VERSION, Frame
+
+__all__ = [
+    "RESUME_SUBPROTOCOL",
+    "SUBPROTOCOL_PREFIX",
+    "AnswerHead",
+    "Body",
+    "RequestHead",
+    "Section",
+    "is_key",
+    "is_nonce",
+    "parse_answer_head",
+    "parse_body",
+    "parse_request_head",
+]
+
+SUBPROTOCOL_PREFIX: Final = "emulation."
+RESUME_SUBPROTOCOL: Final = "emulation.resume"
+
+# 128 bits in base64url without padding: 21 characters of six bits, and one of two.
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}\Z", re.ASCII)
+
+
+def is_key(text: str) -> bool:
+    """Tell whether the text has the form of a key or a ticket: 128 bits in base64url."""
+    return _NAME.match(text) is not None
+
+
+is_nonce = is_key
+
+
+class RequestHead(NamedTuple):
+    """`["head", version, secret, number, node]`, the first frame of a request's body."""
+
+    secret: str
+    number: int
+    node: str
+
+
+class AnswerHead(NamedTuple):
+    """`["head", version, key, number]`, the first frame of an answer's body."""
+
+    key: str
+    number: int
+
+
+class Section:
+    """What a body says of one socket: `first` numbers the first of `frames`."""
+
+    __slots__ = ("ack", "documents", "first", "frames", "socket")
+
+    def __init__(self, socket: int, ack: int, first: int) -> None:
+        self.socket = socket
+        self.ack = ack
+        self.first = first
+        self.frames: list[Frame] = []
+        self.documents: list[list[Any]] = []
+
+
+class Body(NamedTuple):
+    """A body behind its head: the sections, and the documents that stand before any section."""
+
+    sections: list[Section]
+    documents: list[list[Any]]
+
+
+def _malformed(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether the value is an integer from 0 up (JSON's true is none)."""
+    return type(value) is int and value >= 0
+
+
+def parse_request_head(frames: Sequence[Frame]) -> RequestHead:
+    """Read the head of a request; raises RemoteProtocolError with 400 where it has none of ours."""
+    _, secret, number, node = _head(frames, 5)
+    if type(secret) is not str or type(node) is not str or not is_count(number):
+        raise _malformed("a head that is no request's")
+    return RequestHead(secret, number, node)
+
+
+def parse_answer_head(frames: Sequence[Frame]) -> AnswerHead:
+    """Read the head of an answer; raises RemoteProtocolError where it has none of ours."""
+    _, key, number = _head(frames, 4)
+    if type(key) is not str or not is_count(number):
+        raise _malformed("a head that is no answer's")
+    return AnswerHead(key, number)
+
+
+def _head(frames: Sequence[Frame], length: int) -> list[Any]:
+    if not frames or frames[0][0] != DOCUMENT or frames[0][1][0] != "head":
+        raise _malformed("a body without a head")
+    head: list[Any] = frames[0][1]
+    if len(head) < 2 or head[1] != WIRE_VERSION:
+        raise _malformed("unsupported wire version")
+    if len(head) < length:
+        raise _malformed("a head that is too short")
+    return head[1:length]
+
+
+def parse_body(frames: Sequence[Frame]) -> Body:
+    """Sort the frames behind a head into sections; raises RemoteProtocolError with 400.
+
+    Numbered frames must stand in a section that numbers them.
+    """
+    sections: list[Section] = []
+    documents: list[list[Any]] = []
+    section: Section | None = None
+    for index in range(1, len(frames)):
+        kind, payload = frames[index]
+        if kind <= LAST_NUMBERED:
+            if section is None or not section.first:
+                raise _malformed("a numbered frame without a number")
+            section.frames.append(frames[index])
+        elif payload[0] == "section":
+            section = parse_section(payload)
+            sections.append(section)
+        elif section is None:
+            documents.append(payload)
+        else:
+            section.documents.append(payload)
+    return Body(sections, documents)
+
+
+def parse_section(document: list[Any]) -> Section:
+    """Read `["section", socket, ack, first]`; raises RemoteProtocolError with 400."""
+    if len(document) < 4 or not all(map(is_count, document[1:4])) or not document[1]:
+        raise _malformed("a section that is none")
+    return Section(document[1], document[2], document[3])
