@@ -246,7 +246,7 @@ class JSONDecoder:
 
     def _line(self, line: bytes) -> list[Frame]:
         elements = _parse_array(line)
-        frames = [frame for frame in map(frame_from_json, elements) if frame is not None]
+        frames = [frame_from_json(element) for element in elements]
         self.frames += len(elements)
         for kind, payload in frames:
             if kind == DOCUMENT and payload[0] == "end":
@@ -337,7 +337,7 @@ def frame_to_json(frame: Frame) -> bytes:
     if kind == TEXT_PART:
         return b'["t",%s]' % _encode_string(payload.decode()).encode("ascii")
     if kind == CLOSE:
-        close = ["c"]
+        close: list[str | int] = ["c"]
         if payload:
             close += [int.from_bytes(payload[:2], "big"), payload[2:].decode()]
         return _encode_json(close).encode("ascii")

@@ -234,7 +234,7 @@ class Connection:
         return frames
 
     def _slice(self, start: int, max_bytes: int) -> list[Frame]:
-        frames = []
+        frames: list[Frame] = []
         size = 0
         number = self.acknowledged + start
         allowance = self.credit.bytes - self._bytes_sent if self.credit else 0
