@@ -15,14 +15,13 @@ async def echo(socket: WebSocket[Any, Any, Any]) -> None:
     await socket.accept(subprotocols="chat.v2" if "chat.v2" in offered else None)
     try:
         while True:
-            message = await socket.receive()
+            message: Any = await socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            text = message.get("text")
-            if text is not None:
-                await socket.send_text(text)
+            if message.get("text") is not None:
+                await socket.send_text(message["text"])
             else:
-                await socket.send_bytes(message.get("bytes") or b"")
+                await socket.send_bytes(message["bytes"])
     except WebSocketDisconnect:
         return
 

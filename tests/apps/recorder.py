@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 
 class Recorder:
@@ -15,7 +15,7 @@ class Recorder:
     from those of another.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Any) -> None:
         self.app = app
         self.starts: list[dict[str, Any]] = []
         self.disconnects: list[dict[str, Any]] = []

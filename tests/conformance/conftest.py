@@ -1,3 +1,5 @@
+import pytest
+
 from tests.support.fixtures import (
     pytest_runtest_makereport,
     pytest_runtest_setup,
@@ -5,3 +7,5 @@ from tests.support.fixtures import (
 )
 
 __all__ = ["pytest_runtest_makereport", "pytest_runtest_setup", "servers"]
+
+pytest.register_assert_rewrite("tests.conformance.scenarios")

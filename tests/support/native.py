@@ -12,7 +12,6 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Origin, Subprotocol
 
 
-
 class Refused(Exception):
     """The application refused the handshake."""
 
@@ -94,6 +93,8 @@ async def connect(
         # A page reads all that comes, whatever its size, and never falls behind on purpose.
         max_size=None,
         max_queue=None,
+        # granian answers a close only when the application receives.
+        close_timeout=1,
         proxy=None,
     )
     try:

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 GRACEFUL_SHUTDOWN = 2
-SIGNS_OF_TROUBLE = ("Traceback (most recent call last)", "Task was destroyed", "never awaited")
+SIGNS_OF_NEGLECT = ("Task was destroyed", "never awaited", "never retrieved")
+TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(eq=False)
@@ -54,7 +55,8 @@ class Server:
         try:
             self.status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self.kind} outlived {sent.name} by {timeout} s\n{self.log()}")
+            message = f"{self.kind} outlived {sent.name} by {timeout} s\n{self.log()}"
+            raise TimeoutError(message) from None
         finally:
             self.kill()
         return time.monotonic() - started
@@ -65,11 +67,16 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(STOP_TIMEOUT)
 
-    def assert_ended_well(self) -> None:
-        """Check that the stopped server ended of its own will and left nothing behind."""
-        assert self.status in (0, -signal.SIGTERM, -signal.SIGINT), (self.status, self.log())
+    def close(self) -> None:
+        """End the server at once and drop its log."""
+        self.kill()
+        self.output.close()
+
+    def assert_ended_well(self, *signs: str) -> None:
+        """Check that the stopped server ended of its own will and that its log has no `signs`."""
         log = self.log()
-        assert not any(sign in log for sign in SIGNS_OF_TROUBLE), log
+        assert self.status in (0, -signal.SIGTERM, -signal.SIGINT), (self.status, log)
+        assert not any(sign in log for sign in (*SIGNS_OF_NEGLECT, *signs)), log
 
 
 @contextlib.contextmanager
@@ -85,8 +92,7 @@ def running(
     try:
         yield server
     finally:
-        server.kill()
-        server.output.close()
+        server.close()
 
 
 def start(
@@ -113,7 +119,7 @@ def start(
         try:
             wait_until_answering(server, port if kind == "granian" else None)
         except BaseException:
-            server.kill()
+            server.close()
             raise
     return server
 
@@ -212,15 +218,13 @@ class Servers:
         return list(self._running.values())
 
     def stop(self) -> None:
-        """Stop them all, then raise the first failure to end."""
-        for server in self.all():
-            if server.process.poll() is None:
-                server.process.terminate()
-        failures = []
-        for server in self.all():
-            try:
-                server.stop()
-            except TimeoutError as exception:
-                failures.append(exception)
-        if failures:
-            raise failures[0]
+        """Stop them all, each in good order."""
+        servers = self.all()
+        self._running.clear()
+        for server in servers:
+            server.process.terminate()
+        with contextlib.ExitStack() as stack:
+            for server in servers:
+                stack.callback(server.close)
+                stack.callback(server.assert_ended_well)
+                stack.callback(server.stop)

@@ -1,0 +1,8 @@
+"""The application of `tests.apps.quart_app` behind the middleware."""
+
+from emulation import WebSocketEmulation
+from tests.apps.quart_app import app
+
+__all__ = ["app"]
+
+app.asgi_app = WebSocketEmulation(app.asgi_app)  # type: ignore[method-assign]
