@@ -1,0 +1,303 @@
+// Shows six pages of the application side by side. Each runs in a frame of its own and reports by
+// events; here they are counted and drawn.
+
+const TRANSPORTS = {
+  websocket: "a native WebSocket, replaced when it breaks",
+  stream: "one streamed answer, read in binary with fetch",
+  sse: "server-sent events, read with EventSource",
+  "xhr-stream": "one growing answer, read with XMLHttpRequest",
+  poll: "long-polling: an answer for each request",
+  automatic: "the best that the network lets through",
+};
+const BUCKET = 250;
+const BUCKETS = 120;
+const LINES_SHOWN = 12;
+const EVENTS_SHOWN = 3;
+const VISITOR = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
+  byte.toString(16).padStart(2, "0"),
+).join("");
+
+const byId = (id) => document.getElementById(id);
+
+function element(name, attributes, ...children) {
+  const made = document.createElement(name);
+  Object.assign(made, attributes);
+  made.append(...children);
+  return made;
+}
+
+function milliseconds(time) {
+  return time < 10 ? `${time.toFixed(1)} ms` : `${Math.round(time)} ms`;
+}
+
+function countOf(number, what) {
+  return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+}
+
+/** One page of the application and what is shown of it. */
+class Panel {
+  constructor(transport) {
+    this.transport = transport;
+    this.member = `${transport}.${VISITOR}`;
+    this.root = byId("panel").content.cloneNode(true).firstElementChild;
+    this.root.id = `panel-${transport}`;
+    this.root.style.setProperty("--hue", `var(--${transport})`);
+    this.find("h2").textContent = transport;
+    this.find(".how").textContent = TRANSPORTS[transport];
+    this.find(".cut").setAttribute("aria-label", `Cut ${transport}`);
+    this.find(".cut").onclick = () => (this.isClosed ? this.start() : this.cut());
+    this.quotes = new Map();
+    this.down = this.up = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
+    this.history = Array.from({ length: BUCKETS }, () => ({ received: 0, trip: 0, isCut: false }));
+    this.bucket = { received: 0, trip: 0, isCut: false };
+    this.cuts = 0;
+    this.said = [];
+    if (transport === "automatic") this.showObstacles();
+  }
+
+  find(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  /** Load the page of the application in a frame, and listen to what it tells. */
+  start() {
+    const query = new URLSearchParams({ transport: this.transport, member: this.member });
+    this.frame?.remove();
+    this.frame = element("iframe", { src: `client.html?${query}`, title: this.transport });
+    const on = (what, heard) =>
+      this.frame.addEventListener(`member:${what}`, ({ detail }) => heard.call(this, detail));
+    on("open", this.opened);
+    on("message", this.received);
+    on("transport", this.moved);
+    on("close", this.closed);
+    this.isClosed = false;
+    this.show("connecting");
+    this.find(".cut").textContent = "Cut";
+    this.root.append(this.frame);
+  }
+
+  opened() {
+    this.show("open");
+    this.log("opened");
+  }
+
+  /** The socket goes on over this transport; what was under way is sent again. */
+  moved({ transport }) {
+    this.log(`over ${transport}`);
+    if (this.transport === "automatic") this.show(this.root.dataset.state, `over ${transport}`);
+  }
+
+  received({ message, totals }) {
+    this.bucket.received += 1;
+    this.down = totals;
+    if (message.type === "quote") this.quote(message);
+    if (message.type === "line") hear(this, message);
+    if (message.type === "receipt") {
+      this.up = message;
+      this.bucket.trip = Math.max(this.bucket.trip, message.roundTrip);
+      this.trip = message.roundTrip;
+    }
+  }
+
+  closed({ code, reason, wasClean }) {
+    this.isClosed = true;
+    this.show("closed", `closed, ${code}`);
+    this.find(".cut").textContent = "Start again";
+    this.log(`closed: ${code}${reason && ` “${reason}”`}${wasClean ? "" : ", not clean"}`);
+  }
+
+  quote({ symbol, price, up }) {
+    if (!this.quotes.has(symbol)) {
+      const shown = element("b");
+      const item = element("li", {}, symbol, shown);
+      this.quotes.set(symbol, { item, shown });
+      this.find(".quotes").append(item);
+    }
+    const { item, shown } = this.quotes.get(symbol);
+    shown.textContent = price.toFixed(2);
+    item.classList.toggle("is-up", up);
+  }
+
+  say(text) {
+    this.said.push(performance.now());
+    this.frame.contentWindow.say(text);
+  }
+
+  async cut() {
+    const response = await fetch(`/network/${this.member}/cut`, { method: "POST" });
+    this.showCut((await response.json()).cut);
+  }
+
+  showCut(connections) {
+    this.cuts += connections;
+    this.bucket.isCut = true;
+    this.log(connections ? `${countOf(connections, "connection")} cut` : "nothing to cut just now");
+    this.root.classList.remove("is-cut");
+    requestAnimationFrame(() => this.root.classList.add("is-cut"));
+  }
+
+  showObstacles() {
+    const obstacles = this.find(".obstacles");
+    obstacles.hidden = false;
+    obstacles.onchange = async () => {
+      const [websockets, streams] = obstacles.querySelectorAll("select");
+      const response = await fetch(`/network/${this.member}`, {
+        method: "PUT",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ websockets: websockets.value, streams: streams.value }),
+      });
+      this.showCut((await response.json()).cut);
+    };
+  }
+
+  show(state, words = state) {
+    this.root.dataset.state = state;
+    this.find(".state").textContent = words;
+  }
+
+  log(words) {
+    const now = new Date();
+    const time = element("time", { dateTime: now.toISOString() }, now.toTimeString().slice(0, 8));
+    const events = this.find(".events");
+    events.prepend(element("li", {}, time, words));
+    while (events.children.length > EVENTS_SHOWN) events.lastChild.remove();
+    byId("status").textContent = `${this.transport}: ${words}`;
+  }
+
+  /** Close the bucket of the last quarter of a second and show the figures. */
+  tick() {
+    this.history.push(this.bucket);
+    this.history.shift();
+    this.bucket = { received: 0, trip: 0, isCut: false };
+    const lastSecond = this.history.slice(-1000 / BUCKET);
+    this.find(".rate").textContent = lastSecond.reduce((sum, { received }) => sum + received, 0);
+    if (this.trip !== undefined) this.find(".trip").textContent = milliseconds(this.trip);
+    for (const direction of ["down", "up"]) {
+      for (const what of ["received", "lost", "duplicated", "reordered"]) {
+        const cell = this.find(`.${direction} .${what}`);
+        cell.textContent = this[direction][what].toLocaleString("en");
+        cell.classList.toggle("is-wrong", what !== "received" && this[direction][what] > 0);
+      }
+    }
+  }
+
+  draw() {
+    const hue = getComputedStyle(this.root).getPropertyValue("--hue");
+    const most = Math.max(12, ...this.history.map(({ received }) => received));
+    drawStrip(this.find(".rates"), this.history, hue, ({ received }) => received / most);
+    // From 1 ms to 10 s, in powers of ten.
+    drawStrip(this.find(".trips"), this.history, hue, ({ trip }) =>
+      trip ? 0.04 + (0.96 * Math.log10(Math.min(10000, Math.max(1, trip)))) / 4 : 0,
+    );
+  }
+}
+
+/** Draw a history as an area with its outline, and every cut as a line through it. */
+function drawStrip(canvas, history, hue, height) {
+  const ratio = devicePixelRatio;
+  const [width, tall] = [canvas.clientWidth, canvas.clientHeight];
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(tall * ratio)) canvas.height = Math.round(tall * ratio);
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, tall);
+  const step = width / (history.length - 1);
+  context.beginPath();
+  history.forEach((bucket, index) => context.lineTo(index * step, tall - height(bucket) * (tall - 3)));
+  context.strokeStyle = hue;
+  context.lineWidth = 1.5;
+  context.lineJoin = "round";
+  context.stroke();
+  context.lineTo(width, tall);
+  context.lineTo(0, tall);
+  context.globalAlpha = 0.16;
+  context.fillStyle = hue;
+  context.fill();
+  context.globalAlpha = 1;
+  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--bad");
+  history.forEach(({ isCut }, index) => {
+    if (isCut) context.fillRect(index * step - 0.75, 0, 1.5, tall);
+  });
+}
+
+const panels = Object.keys(TRANSPORTS).map((transport) => new Panel(transport));
+const lines = new Map();
+
+/** Show that a panel has received what somebody said. */
+function hear(panel, { line, from, text }) {
+  const now = performance.now();
+  if (!lines.has(line)) {
+    const speaker = panels.find(({ member }) => member === from);
+    lines.set(line, { since: speaker?.said.shift() ?? now, chips: showLine(from, text) });
+    if (lines.size > LINES_SHOWN) lines.delete(lines.keys().next().value);
+  }
+  const { since, chips } = lines.get(line);
+  const chip = chips.get(panel);
+  chip.textContent = `${panel.transport} ${milliseconds(now - since)}`;
+  chip.classList.add("has-arrived");
+}
+
+function showLine(from, text) {
+  const transport = from.split(".")[0];
+  const chips = new Map(panels.map((panel) => [panel, element("span", {}, panel.transport)]));
+  for (const [panel, chip] of chips) chip.style.setProperty("--hue", `var(--${panel.transport})`);
+  const name = element("span", { className: "from" }, transport);
+  name.style.setProperty("--hue", `var(--${transport in TRANSPORTS ? transport : "automatic"})`);
+  byId("lines").prepend(
+    element(
+      "li",
+      {},
+      element("span", { className: "text" }, name, text),
+      element("span", { className: "heard" }, ...chips.values()),
+    ),
+  );
+  while (byId("lines").children.length > LINES_SHOWN) byId("lines").lastChild.remove();
+  return chips;
+}
+
+function showScore() {
+  const sum = (what) =>
+    panels.reduce((total, { down, up }) => total + down[what] + up[what], 0);
+  byId("delivered").textContent = sum("received").toLocaleString("en");
+  byId("cuts").textContent = panels.reduce((total, { cuts }) => total + cuts, 0);
+  for (const what of ["lost", "duplicated", "reordered"]) {
+    byId(what).textContent = sum(what);
+    byId(what).parentElement.classList.toggle("is-wrong", sum(what) > 0);
+  }
+}
+
+/** Ask the network what it has seen: the server's own view of the transports. */
+async function showWires() {
+  const query = new URLSearchParams(panels.map(({ member }) => ["member", member]));
+  const response = await fetch(`/network/?${query}`);
+  const links = await response.json();
+  for (const panel of panels) {
+    const link = links[panel.member];
+    if (!link) continue;
+    const requests = Object.entries(link.requests).map(([kind, count]) => `${count} ${kind}`);
+    panel.find(".wire").textContent =
+      `On the wire: ${requests.join(", ")}; ${link.connections} in use`;
+  }
+}
+
+byId("over").append(...panels.map(({ transport }) => element("option", {}, transport)));
+byId("say").onsubmit = (event) => {
+  event.preventDefault();
+  const words = byId("words").value.trim();
+  if (!words) return;
+  panels.find(({ transport }) => transport === byId("over").value).say(words);
+  byId("words").value = "";
+};
+byId("cut-all").onclick = () => Promise.all(panels.map((panel) => panel.cut()));
+byId("panels").append(...panels.map(({ root }) => root));
+panels.forEach((panel) => panel.start());
+
+setInterval(() => {
+  panels.forEach((panel) => panel.tick());
+  showScore();
+  panels.forEach((panel) => panel.draw());
+}, BUCKET);
+setInterval(showWires, 1000);
+setInterval(() => {
+  if (byId("storm").checked) panels[Math.floor(Math.random() * panels.length)].cut();
+}, 1000);
