@@ -1,0 +1,251 @@
+"""Faults: what can go wrong once on any path, to be struck at chosen places.
+
+`after` and `until` say where a body or tunnel is struck: after `after` bytes, or where `until` is
+given after a number of bytes drawn between the two. What is shorter passes unharmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .relay import Exchange, Mode, hold
+from .wire import Answer
+
+Direction = Literal["up", "down", "both"]  # up: from the client to the server
+
+
+@dataclass(kw_only=True, eq=False)
+class Cutter(Mode):
+    """Let some bytes of each body or tunnel pass, then strike."""
+
+    after: int = 0  # bytes
+    until: int | None = None  # bytes
+    direction: Direction = "down"
+
+    def draw_point(self) -> int:
+        return self.after if self.until is None else self.random.randint(self.after, self.until)
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces if self.direction == "down" else self._cut(exchange, pieces)
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces if self.direction == "up" else self._cut(exchange, pieces)
+
+    async def _cut(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        left = self.draw_point()
+        async for piece in pieces:
+            yield piece[:left]
+            if len(piece) > left:
+                await self.strike(exchange)
+                return
+            left -= len(piece)
+
+    async def strike(self, exchange: Exchange) -> None:
+        raise NotImplementedError
+
+
+class Drop(Cutter):
+    """Reset the connection in the middle of a body or tunnel.
+
+    Mobile networks between two cells, a proxy that is restarted, a balancer that drops a node.
+    """
+
+    async def strike(self, exchange: Exchange) -> None:
+        exchange.did("reset")
+        exchange.reset()
+
+
+class Stall(Cutter):
+    """Let nothing more pass and hold the connections open.
+
+    A network that is gone without a word; a firewall that forgot the connection.
+    """
+
+    async def strike(self, exchange: Exchange) -> None:
+        exchange.did("stalled")
+        await hold()
+
+
+class Truncate(Cutter):
+    """End bodies early with a valid end: chunked downwards, a corrected Content-Length upwards.
+
+    Virus scanners and web filters with a limit of their own, caches that keep a part.
+    """
+
+    def concerns(self, exchange: Exchange) -> bool:
+        return not exchange.is_upgrade
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        if self.direction != "down":
+            point = self.draw_point()
+            data = await exchange.body.peek(point)
+            if len(data) > point:
+                await exchange.body.drain()
+                exchange.set_body(data[:point])
+                await self.strike(exchange)
+        return None
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces
+
+    async def on_response(self, exchange: Exchange, answer: Answer) -> None:
+        if self.direction != "up":
+            answer.headers.remove("Content-Length")
+
+    async def strike(self, exchange: Exchange) -> None:
+        exchange.did("truncated")
+
+
+@dataclass(kw_only=True, eq=False)
+class CutBodies(Truncate):
+    """End every body, in both directions, after 256 KiB with a valid end."""
+
+    after: int = 256 * 1024
+    direction: Direction = "both"
+
+
+@dataclass(kw_only=True, eq=False)
+class CutTunnel(Drop):
+    """Reset WebSocket tunnels after a number of bytes, or of frames of the server where given."""
+
+    frames: int = 0
+
+    def concerns(self, exchange: Exchange) -> bool:
+        return exchange.is_upgrade
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        if not self.frames:
+            return super().down(exchange, pieces)
+        return self._cut_frames(exchange, pieces)
+
+    async def _cut_frames(
+        self, exchange: Exchange, pieces: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        buffer, left = b"", self.frames
+        async for piece in pieces:
+            buffer += piece
+            while left and (size := frame_size(buffer)) <= len(buffer):
+                yield buffer[:size]
+                buffer = buffer[size:]
+                left -= 1
+            if not left:
+                await self.strike(exchange)
+                return
+
+
+def frame_size(data: bytes) -> int:
+    """Return the bytes of the first unmasked frame, or more than there are (RFC 6455, 5.2)."""
+    if len(data) < 2:
+        return 2
+    width = {126: 2, 127: 8}.get(data[1] & 0x7F, 0)
+    if len(data) < 2 + width:
+        return 2 + width
+    return 2 + width + (int.from_bytes(data[2 : 2 + width], "big") if width else data[1] & 0x7F)
+
+
+@dataclass(kw_only=True, eq=False)
+class Duplicate(Mode):
+    """Deliver each POST twice and return one of the answers.
+
+    Proxies that try again when the server is slow or a connection was stale.
+    """
+
+    answer: Literal["first", "second"] = "second"
+    gap: float = 0.05  # seconds between the deliveries, unless the first is answered sooner
+
+    def concerns(self, exchange: Exchange) -> bool:
+        return exchange.method == "POST"
+
+    async def deliver(self, exchange: Exchange) -> Answer:
+        await exchange.body.read()
+        first = await exchange.send()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(first.answer(), self.gap)
+        second = await exchange.send()
+        exchange.did("duplicated")
+        wanted, other = (first, second) if self.answer == "first" else (second, first)
+        answer = await wanted.answer()
+        await asyncio.wait({other.upload})
+        await exchange.abandon(other)
+        return answer
+
+
+class LoseAnswer(Mode):
+    """Deliver each POST, wait for its answer, and close the connection without it."""
+
+    def concerns(self, exchange: Exchange) -> bool:
+        return exchange.method == "POST"
+
+    async def deliver(self, exchange: Exchange) -> Answer:
+        answer = await exchange.deliver()
+        exchange.did("lost")
+        exchange.close()
+        return answer
+
+
+@dataclass(kw_only=True, eq=False)
+class Swap(Mode):
+    """Swap the answers of two requests that are under way at the same time.
+
+    Proxies with a broken pool of connections give one client the answer of another.
+    """
+
+    window: float = 0.2  # seconds an answer waits for another one to be swapped with
+
+    _waiting: list[tuple[Exchange, Answer, asyncio.Future[Answer]]] = field(
+        init=False, default_factory=list
+    )
+
+    def concerns(self, exchange: Exchange) -> bool:
+        return not exchange.is_upgrade
+
+    async def deliver(self, exchange: Exchange) -> Answer:
+        answer = await exchange.deliver()
+        if self._waiting:
+            other, theirs, swapped = self._waiting.pop()
+            other.give(theirs, exchange)
+            exchange.give(answer, other)
+            swapped.set_result(answer)
+            exchange.did("swapped")
+            other.did("swapped")
+            return theirs
+        place = (exchange, answer, asyncio.get_running_loop().create_future())
+        self._waiting.append(place)
+        try:
+            await asyncio.wait({place[2]}, timeout=self.window)
+            return place[2].result() if place[2].done() else answer
+        finally:
+            if place in self._waiting:
+                self._waiting.remove(place)
+
+
+@dataclass(kw_only=True, eq=False)
+class Delay(Mode):
+    """Hold up every piece of a body or tunnel, by the same time or with jitter; order is kept."""
+
+    delay: float = 0.1  # seconds
+    jitter: float = 0.0  # seconds that may be added, drawn for each piece
+
+    async def _slow(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for piece in pieces:
+            await asyncio.sleep(self.delay + self.random.random() * self.jitter)
+            yield piece
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return self._slow(pieces)
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        exchange.did("delayed")
+        return self._slow(pieces)
+
+
+@dataclass(kw_only=True, eq=False)
+class Jitter(Delay):
+    """Hold up every piece by a random time."""
+
+    delay: float = 0.0
+    jitter: float = 0.2
