@@ -15,4 +15,4 @@ async def echo() -> None:
         await websocket.send(await websocket.receive())
 
 
-app.asgi_app = Recorder(app.asgi_app)  # type: ignore[method-assign]
+app.asgi_app = Recorder(app.asgi_app)  # type: ignore[assignment,method-assign]

@@ -45,7 +45,7 @@ async def deny(websocket: WebSocket) -> None:
 
 async def subprotocol(websocket: WebSocket) -> None:
     """Choose the subprotocol `choose`, offered or not."""
-    await websocket.accept(websocket.query_params.get("choose"))
+    await websocket.accept(websocket.query_params.get("choose") or None)
     await wait_for_disconnect(websocket)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import anyio
-import httpx
 import pytest
 
+from tests.support import recorded
 from tests.support.client import NATIVE, Closed, Refused, Socket, connect
 
 MIB = 1024 * 1024
@@ -82,21 +82,11 @@ class Stage:
 
     async def starts(self) -> list[dict[str, Any]]:
         """Return how the application was started for this stage's sockets, in order."""
-        return await self._recorded("starts")
+        return await recorded.starts(self.url, self.token)
 
     async def disconnects(self, count: int = 1) -> list[dict[str, Any]]:
-        """Return `count` disconnects that the application saw, when there are as many."""
-        with anyio.fail_after(10):
-            while True:
-                found = await self._recorded("disconnects")
-                if len(found) >= count:
-                    return found
-                await anyio.sleep(0.01)
-
-    async def _recorded(self, what: str) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            entries: list[dict[str, Any]] = (await client.get(f"{self.url}/{what}")).json()
-        return [entry for entry in entries if f"token={self.token}" in entry["query"]]
+        """Return the disconnects that the application saw, when there are `count`."""
+        return await recorded.disconnects(self.url, self.token, count)
 
 
 Run = Callable[[Stage], Awaitable[None]]

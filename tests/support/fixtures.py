@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser
 
+from tests.support.browser import chromium
 from tests.support.servers import Server, Servers
 
 _SERVERS = pytest.StashKey[Servers]()
@@ -19,6 +21,13 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     shared = request.config.stash.setdefault(_SERVERS, Servers())
     yield shared
     shared.stop()
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Yield one Chromium for all tests of this worker."""
+    async with chromium() as launched:
+        yield launched
 
 
 @pytest.hookimpl(wrapper=True)

@@ -74,6 +74,10 @@ class NativeWebSocket:
         # `close` hands its code to the protocol unchanged, where None means an empty frame.
         await self._connection.close(code, reason)  # type: ignore[arg-type]
 
+    def abort(self) -> None:
+        """Vanish without a word."""
+        self._connection.transport.abort()
+
 
 @asynccontextmanager
 async def connect(
