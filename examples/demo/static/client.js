@@ -65,7 +65,8 @@ socket.onmessage = (event) => {
 
 socket.onclose = (event) => {
   clearInterval(timer);
-  tell("close", { code: event.code, reason: event.reason, wasClean: event.wasClean });
+  const { code, reason, wasClean } = event;
+  tell("close", { code, reason, wasClean, unanswered: departures.size });
 };
 
 socket.addEventListener("emulation:transport", (event) => tell("transport", event.detail));

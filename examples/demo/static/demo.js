@@ -12,7 +12,7 @@ const TRANSPORTS = {
 const BUCKET = 250;
 const BUCKETS = 120;
 const LINES_SHOWN = 12;
-const EVENTS_SHOWN = 3;
+const EVENTS_SHOWN = 8;
 const VISITOR = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
   byte.toString(16).padStart(2, "0"),
 ).join("");
@@ -99,10 +99,12 @@ class Panel {
     }
   }
 
-  closed({ code, reason, wasClean }) {
+  /** What had no receipt when the socket closed may be lost: it counts as lost. */
+  closed({ code, reason, wasClean, unanswered }) {
+    this.up = { ...this.up, lost: this.up.lost + unanswered };
     this.isClosed = true;
     this.show("closed", `closed, ${code}`);
-    this.find(".cut").textContent = "Start again";
+    this.find(".cut").textContent = "Restart";
     this.log(`closed: ${code}${reason && ` “${reason}”`}${wasClean ? "" : ", not clean"}`);
   }
 
@@ -111,6 +113,7 @@ class Panel {
       const shown = element("b");
       const item = element("li", {}, symbol, shown);
       this.quotes.set(symbol, { item, shown });
+      item.style.order = symbol.charCodeAt(0);
       this.find(".quotes").append(item);
     }
     const { item, shown } = this.quotes.get(symbol);
@@ -185,39 +188,57 @@ class Panel {
     const hue = getComputedStyle(this.root).getPropertyValue("--hue");
     const most = Math.max(12, ...this.history.map(({ received }) => received));
     drawStrip(this.find(".rates"), this.history, hue, ({ received }) => received / most);
-    // From 1 ms to 10 s, in powers of ten.
-    drawStrip(this.find(".trips"), this.history, hue, ({ trip }) =>
-      trip ? 0.04 + (0.96 * Math.log10(Math.min(10000, Math.max(1, trip)))) / 4 : 0,
-    );
+    drawStrip(this.find(".trips"), this.history, hue, ({ trip }) => heightOfTrip(trip), {
+      "10 ms": heightOfTrip(10),
+      "100 ms": heightOfTrip(100),
+      "1 s": heightOfTrip(1000),
+    });
   }
 }
 
-/** Draw a history as an area with its outline, and every cut as a line through it. */
-function drawStrip(canvas, history, hue, height) {
-  const ratio = devicePixelRatio;
-  const [width, tall] = [canvas.clientWidth, canvas.clientHeight];
-  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-  if (canvas.height !== Math.round(tall * ratio)) canvas.height = Math.round(tall * ratio);
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, tall);
+/** Place milliseconds on a scale of powers of ten, from 1 ms to 10 s. */
+function heightOfTrip(trip) {
+  return trip ? 0.03 + (0.97 * Math.log10(Math.min(10000, Math.max(1, trip)))) / 4 : 0;
+}
+
+/** Draw a history as an area with its outline, over rules, and every cut as a line through it. */
+function drawStrip(canvas, history, hue, height, rules = {}) {
+  const colours = getComputedStyle(document.documentElement);
+  const { clientWidth: width, clientHeight: tall } = canvas;
+  const context = sharp(canvas, width, tall);
+  const y = (share) => tall - share * (tall - 3);
+  context.font = `9px ${colours.fontFamily}`;
+  for (const [label, share] of Object.entries(rules)) {
+    context.fillStyle = colours.getPropertyValue("--line");
+    context.fillRect(0, Math.round(y(share)), width, 1);
+    context.fillStyle = colours.getPropertyValue("--muted");
+    context.fillText(label, 0, y(share) - 2);
+  }
   const step = width / (history.length - 1);
   context.beginPath();
-  history.forEach((bucket, index) => context.lineTo(index * step, tall - height(bucket) * (tall - 3)));
-  context.strokeStyle = hue;
+  history.forEach((bucket, index) => context.lineTo(index * step, y(height(bucket))));
+  context.strokeStyle = context.fillStyle = hue;
   context.lineWidth = 1.5;
   context.lineJoin = "round";
   context.stroke();
   context.lineTo(width, tall);
   context.lineTo(0, tall);
   context.globalAlpha = 0.16;
-  context.fillStyle = hue;
   context.fill();
-  context.globalAlpha = 1;
-  context.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--bad");
+  context.globalAlpha = 0.8;
+  context.fillStyle = colours.getPropertyValue("--bad");
   history.forEach(({ isCut }, index) => {
-    if (isCut) context.fillRect(index * step - 0.75, 0, 1.5, tall);
+    if (isCut) context.fillRect(index * step - 0.5, 0, 1, tall);
   });
+}
+
+/** Return a cleared context with as many dots as the screen has. */
+function sharp(canvas, width, height) {
+  canvas.width = Math.round(width * devicePixelRatio);
+  canvas.height = Math.round(height * devicePixelRatio);
+  const context = canvas.getContext("2d");
+  context.scale(devicePixelRatio, devicePixelRatio);
+  return context;
 }
 
 const panels = Object.keys(TRANSPORTS).map((transport) => new Panel(transport));
