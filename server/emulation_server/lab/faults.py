@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -132,7 +131,7 @@ class CutTunnel(Drop):
                 yield buffer[:size]
                 buffer = buffer[size:]
                 left -= 1
-            if not left:
+            if buffer and not left:
                 await self.strike(exchange)
                 return
 
@@ -163,13 +162,12 @@ class Duplicate(Mode):
     async def deliver(self, exchange: Exchange) -> Answer:
         await exchange.body.read()
         first = await exchange.send()
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(first.answer(), self.gap)
+        await first.settle(self.gap)
         second = await exchange.send()
         exchange.did("duplicated")
         wanted, other = (first, second) if self.answer == "first" else (second, first)
         answer = await wanted.answer()
-        await asyncio.wait({other.upload})
+        await other.settle(self.gap)
         await exchange.abandon(other)
         return answer
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from .modes import make_mode
-from .relay import Entry, Mode, Relay, stop
+from .relay import Entry, Mode, Relay
 
 CUTS = ("reset", "truncated", "stalled", "lost", "expired", "forgotten")
 
@@ -74,7 +74,10 @@ class Lab:
         """Reset every open connection."""
         for peer in list(self._relay.peers):
             peer.reset()
-        await stop(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     @property
     def log(self) -> list[Entry]:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import h11
@@ -104,6 +105,7 @@ class Peer:
     ) -> None:
         self._reader = reader
         self._writer = writer
+        writer.transport.set_write_buffer_limits(0)  # what was written has left before a reset
         self.http = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
         self.version = b"HTTP/1.1"
         self.is_mute = False  # what is written goes nowhere
@@ -205,3 +207,8 @@ class Origin(Peer):
             elif isinstance(event, h11.ConnectionClosed):
                 raise ConnectionResetError("the server closed without an answer")
         return self._answer
+
+    async def settle(self, seconds: float) -> None:
+        """Wait at most so long for the answer, whatever it is; answer() tells."""
+        with suppress(asyncio.TimeoutError, ConnectionError, h11.RemoteProtocolError):
+            await asyncio.wait_for(self.answer(), seconds)

@@ -1,0 +1,114 @@
+"""The laboratory around the modes: choosing, changing and ending them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosedError
+
+from emulation_server.lab import MODES, Exchange, Lab, LabThread, Mode, make_mode
+from tests.lab.client import SECONDS, get, http, post, until, websocket
+from tests.lab.origin import Origin
+from tests.support.faults import CUTS, LabBefore
+
+
+async def test_the_mode_changes_while_it_runs(origin: Origin) -> None:
+    async with Lab(origin.address) as lab, http(lab.url) as client:
+        assert (await client.get("/number")).content == b"1"
+        lab.set_mode("truncate")
+        assert (await client.get("/number")).content == b""
+        lab.set_mode("plain")
+        assert (await client.get("/number")).content == b"3"
+
+
+async def test_connections_are_dropped_on_demand(origin: Origin) -> None:
+    async with Lab(origin.address) as lab, websocket(lab) as socket:
+        await socket.send("hello")
+        await socket.recv()
+        await lab.drop_connections()
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(socket.recv(), SECONDS)
+        assert (await get(lab, "/number")).content == b"1"
+
+
+async def test_the_end_ends_what_is_under_way(origin: Origin) -> None:
+    before = asyncio.all_tasks()
+    async with http("") as client:
+        async with Lab(origin.address, "stall") as lab:
+            stalled = asyncio.create_task(client.get(f"{lab.url}/number"))
+            await until(lambda: lab.cuts == 1)
+        with pytest.raises(httpx.ReadError):
+            await stalled
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_failure_of_a_mode_is_not_swallowed(origin: Origin) -> None:
+    class Faulty(Mode):
+        def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+            raise KeyError("a mistake")
+
+    with pytest.raises(RuntimeError, match="the laboratory itself failed"):
+        async with Lab(origin.address, Faulty()) as lab:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await post(lab, "/echo", b"")
+
+
+async def test_the_log_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulation_server.lab.relay.MAX_LOG", 2)
+    async with Lab(origin.address) as lab:
+        for number in range(3):
+            await get(lab, f"/{number}")
+        assert [entry.request for entry in lab.log] == ["GET /1", "GET /2"]
+
+
+async def test_a_body_too_large_to_keep_is_refused(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emulation_server.lab.wire.MAX_HELD", 100_000)
+    async with Lab(origin.address, "duplicate") as lab:
+        assert (await post(lab, "/echo", b"x" * 300_000)).status_code == 413
+        assert (await post(lab, "/echo", b"x" * 100_000)).status_code == 200
+
+
+def test_a_thread_serves_code_that_is_not_asynchronous(origin: Origin) -> None:
+    with LabThread(origin.address, "duplicate") as lab:
+        with httpx.Client(base_url=lab.url, trust_env=False, timeout=SECONDS) as client:
+            assert client.post("/number").content == b"2"
+            lab.set_mode("plain")
+            assert client.post("/number").content == b"3"
+            lab.drop_connections()
+            assert client.post("/number").content == b"4"
+        assert [entry.deliveries for entry in lab.log] == [2, 1, 1]
+        assert (lab.deliveries, lab.cuts, lab.counts["duplicated"]) == (4, 0, 1)
+        assert lab.url == f"http://127.0.0.1:{lab.port}"
+        assert type(lab.mode) is Mode
+
+
+def test_an_unknown_mode_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(ValueError, match="there is no mode 'x'; there are plain, drop"):
+        make_mode("x")
+    with pytest.raises(TypeError, match="beyond"):
+        make_mode("drop", beyond=1)
+    with pytest.raises(TypeError, match="given by its name"):
+        Lab(("127.0.0.1", 1), Mode(), after=1)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_mode_says_what_it_does(name: str) -> None:
+    doc = MODES[name].__doc__
+    assert doc is not None and not doc.startswith(f"{MODES[name].__name__}(")
+    make_mode(name)
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_the_fixture_puts_a_laboratory_before_a_url(
+    origin: Origin, lab_before: LabBefore, name: str
+) -> None:
+    mode, options = CUTS[name]
+    lab = lab_before("http://{}:{}/".format(*origin.address), mode, **options)
+    with httpx.Client(base_url=lab.url, trust_env=False, timeout=SECONDS) as client:
+        assert client.get("/number").content == b"1"
+    assert isinstance(lab.mode, MODES[mode])
