@@ -449,13 +449,11 @@ class Connection:
             self.fail()
 
     def fail(self) -> None:
-        """End the connection without a handshake (1006); nothing is kept for replay."""
+        """End the connection without a handshake (1006); what was sent before still goes."""
         if self.is_over:
             return
         self._move(_Move.FAIL)
         self._close_deadline = None
-        self._frames.clear()
-        self._unacknowledged_bytes = 0
         self._discard_pieces()
 
 

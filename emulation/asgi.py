@@ -1,0 +1,175 @@
+"""`WebSocketEmulation`: the ASGI middleware that everything else hangs on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from emulation.config import Config
+from emulation.draining import on_going_down
+from emulation.exceptions import RemoteProtocolError
+from emulation.origins import OriginPolicy
+from emulation.registry import Registry
+from emulation.script import Script
+from emulation.transports.exchange import ClientGone, Exchange
+from emulation.transports.headers import allow, check_method, preflight
+from emulation.transports.marker import Marker, split_marker
+from emulation.transports.opening import serve_open
+from emulation.transports.poll import serve_poll
+from emulation.transports.stream import serve_stream
+from emulation.transports.upstream import bye, upload
+from emulation.transports.websocket import serve_websocket
+
+if TYPE_CHECKING:
+    from emulation.bridge import App, Receive, Scope, Send
+
+__all__ = ["WebSocketEmulation"]
+
+logger = logging.getLogger("emulation")
+
+_Serve = Callable[[Exchange], Awaitable[None]]
+
+
+async def _serve_ticket(exchange: Exchange) -> None:
+    # Imported at the first such request: sse_starlette patches uvicorn when it is imported.
+    from emulation.transports.sse import serve_ticket
+
+    await serve_ticket(exchange)
+
+
+async def _serve_events(exchange: Exchange) -> None:
+    from emulation.transports.sse import serve_events
+
+    await serve_events(exchange)
+
+
+_VERBS: dict[str, _Serve] = {
+    "send": upload,
+    "bye": bye,
+    "poll": serve_poll,
+    "stream": serve_stream,
+    "ticket": _serve_ticket,
+    "sse": _serve_events,
+}
+
+
+class WebSocketEmulation:
+    """Serve the WebSocket endpoints of an ASGI application where no WebSocket gets through.
+
+    `origins` are those whose pages may connect besides the application's own, as browsers serialise
+    them ("https://example.com"), or "*". Requests that are not ours reach `app` untouched.
+
+    Raises TypeError or ValueError, in a sentence, for a senseless origin.
+    """
+
+    def __init__(
+        self, app: App, *, origins: Iterable[str] = (), config: Config | None = None
+    ) -> None:
+        self.app = app
+        self.config = Config() if config is None else config
+        self._origins = OriginPolicy(origins, self.config.trusted_proxies)
+        self._script = Script()
+        self._registry: Registry | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one ASGI connection by its marker."""
+        kind = scope["type"]
+        if kind == "http":
+            marker, query = split_marker(scope["query_string"])
+            if marker is not None:
+                await self._emulate(scope, receive, send, marker, query)
+            elif self._script.serves(scope):
+                await self._script(scope, receive, send)
+            else:
+                await self.app(scope, receive, send)
+        elif kind == "websocket":
+            marker, query = split_marker(scope["query_string"])
+            if marker is not None and marker.verb == "ws":
+                await self._upgrade(scope, receive, send, marker, query)
+            elif self._origins.check_native(scope).is_allowed:
+                await self.app(scope, receive, send)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})
+        elif kind == "lifespan":
+            await self.app(scope, self._listen(receive), send)
+        else:
+            await self.app(scope, receive, send)
+
+    def go_down(self) -> None:
+        """Close every session with 1012 and end what is parked, as a signal to the server does.
+
+        For servers that are stopped without a signal, from a task of their loop.
+        """
+        if self._registry is not None:
+            self._registry.go_down()
+
+    # --- Requests with a marker -------------------------------------------------------------------
+
+    async def _emulate(
+        self, scope: Scope, receive: Receive, send: Send, marker: Marker, query: bytes
+    ) -> None:
+        exchange = Exchange(self._the_registry(), scope, receive, send, marker, query)
+        decision = self._origins.check(scope, marker.verb)
+        exchange.origin = decision.origin
+        try:
+            if not decision.is_allowed:
+                raise RemoteProtocolError(403, 1008, "this origin is not allowed")
+            if scope["method"] == "OPTIONS":
+                await exchange.drain()
+                await exchange.start(204, preflight(marker.verb, decision.origin))
+                await send({"type": "http.response.body", "body": b""})
+                return
+            check_method(marker.verb, scope["method"])
+            if marker.verb == "open":
+                await serve_open(exchange, self.app)
+            else:
+                await _VERBS[marker.verb](exchange)
+        except RemoteProtocolError as error:
+            await self._fail(exchange, error)
+        except ClientGone:
+            pass
+
+    async def _fail(self, exchange: Exchange, error: RemoteProtocolError) -> None:
+        """Answer with the error, behind the body: see Exchange.drain."""
+        try:
+            is_read = exchange.is_read or await exchange.drain()
+            more = [] if is_read else [(b"connection", b"close")]
+            if error.status == 405:
+                more.append(allow(exchange.marker.verb))
+            await exchange.fail(error, more=more)
+        except ClientGone:
+            pass
+
+    async def _upgrade(
+        self, scope: Scope, receive: Receive, send: Send, marker: Marker, query: bytes
+    ) -> None:
+        decision = self._origins.check(scope, "ws")
+        if not decision.is_allowed or "websocket" not in self.config.transports:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await serve_websocket(
+            self._the_registry(), self.app, scope, receive, send, marker, query, decision.origin
+        )
+
+    # --- The process ------------------------------------------------------------------------------
+
+    def _the_registry(self) -> Registry:
+        """Return the registry of the running loop, made at the first request of ours."""
+        registry = self._registry
+        if registry is None or registry.loop is not asyncio.get_running_loop():
+            registry = self._registry = Registry(self.config)
+            on_going_down(registry.go_down)
+        return registry
+
+    def _listen(self, receive: Receive) -> Receive:
+        async def listening() -> MutableMapping[str, Any]:
+            event = await receive()
+            if event["type"] == "lifespan.shutdown":
+                self.go_down()
+            return event
+
+        return listening

@@ -1,0 +1,271 @@
+"""The bridge: an ordinary ASGI `websocket` application, run on a session.
+
+The application sees what uvicorn would give it; where servers differ, uvicorn's answer counts.
+One departure, wanted: an exception after the accept closes with 1011 (RFC 6455 section 7.4.1)
+instead of cutting the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from emulation.exceptions import LocalProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.session import ClientDisconnected, Disconnect, Session
+
+if TYPE_CHECKING:
+    from emulation.registry import Registry
+
+__all__ = ["Accepted", "Binding", "Refused", "Start"]
+
+logger = logging.getLogger("emulation.bridge")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Accepted(NamedTuple):
+    """The application's accept."""
+
+    subprotocol: str
+    headers: list[tuple[bytes, bytes]]
+
+
+class Refused(NamedTuple):
+    """The application's refusal, with the HTTP status that a native handshake would get."""
+
+    status: int
+
+
+class Binding(NamedTuple):
+    """What a try must have in common with the first one of its nonce, to join its start."""
+
+    origin: bytes
+    path: bytes
+    query: bytes
+    cookie: bytes
+    authorization: bytes
+
+
+class Start:
+    """One start of the application, for one `new WebSocket`, whatever is tried or repeated."""
+
+    __slots__ = (
+        "_deadline",
+        "_decided",
+        "_is_cancelled",
+        "_registry",
+        "_status",
+        "_task",
+        "binding",
+        "check_at",
+        "decision",
+        "joinable_until",
+        "nonce",
+        "session",
+    )
+
+    def __init__(self, registry: Registry, nonce: str, binding: Binding, session: Session) -> None:
+        self._registry = registry
+        self.nonce = nonce
+        self.binding = binding
+        self.session = session
+        session.nonce = nonce
+        self.decision: Accepted | Refused | None = None
+        self._is_cancelled = False
+        self.joinable_until = 0.0
+        self._decided = asyncio.Event()
+        self._deadline = 0.0
+        self._status = 0
+        self._task: asyncio.Task[None] | None = None
+        self.check_at: float | None = None
+        registry.starts[nonce] = self
+        self.touch()
+
+    def run(self, app: App, scope: Scope) -> None:
+        """Start the application on the session."""
+        self._task = self._registry.loop.create_task(self._run(app, scope))
+        self._registry.applications.add(self._task)
+        self._task.add_done_callback(self._registry.applications.discard)
+        self._allow(self._registry.config.open_timeout)
+
+    def touch(self) -> None:
+        """Note another try: the nonce joins for a while from now."""
+        self.joinable_until = self._registry.loop.time() + self._registry.config.nonce_time
+
+    @property
+    def joins(self) -> bool:
+        """Whether another try may still join."""
+        return (
+            not self._is_cancelled
+            and not self.session.is_known
+            and self._registry.loop.time() < self.joinable_until
+        )
+
+    async def wait(self, seconds: float) -> Accepted | Refused | None:
+        """Wait for the application's decision; None when it has not come in time."""
+        if self.decision is None:
+            try:
+                await asyncio.wait_for(self._decided.wait(), seconds)
+            except asyncio.TimeoutError:
+                return None
+        return self.decision
+
+    def cancel(self) -> None:
+        """Give the socket up while it is CONNECTING: the page has closed it."""
+        self._is_cancelled = True
+        self.session.fail("its page closed it before it was open")
+
+    def check(self, now: float) -> float | None:
+        """Do what is due: see Guarded."""
+        session = self.session
+        config = self._registry.config
+        if session.connection.is_over or session.attached:
+            return None
+        if now < self._deadline:
+            return self._deadline
+        if self.decision is None:
+            self._decide(Refused(503))
+            session.fail(f"the application did not decide within {config.open_timeout} s")
+        else:
+            session.fail(f"no downstream came within {config.attach_timeout} s (attach_timeout)")
+        return None
+
+    def _decide(self, decision: Accepted | Refused) -> None:
+        if self.decision is not None:
+            return
+        self.decision = decision
+        self._decided.set()
+        if isinstance(decision, Refused):
+            self.session.fail(f"the application refused it with {decision.status}")
+        else:
+            self.await_attach()
+
+    def await_attach(self) -> None:
+        """Give the page its time to bring a downstream."""
+        self._allow(self._registry.config.attach_timeout)
+
+    def _allow(self, seconds: float) -> None:
+        self._deadline = self._registry.loop.time() + seconds
+        self._registry.deadlines.watch(self, self._deadline)
+
+    # --- The application --------------------------------------------------------------------------
+
+    async def _run(self, app: App, scope: Scope) -> None:
+        inbox = _Inbox(self.session)
+        try:
+            await app(scope, inbox.receive, self._send)
+        except ClientDisconnected:
+            self._returned()
+        except Exception:
+            # The outermost frame of the application: its fault is logged as uvicorn does, and ends
+            # this session alone.
+            logger.exception("Exception in ASGI application, session %s", self.session.id)
+            self._decide(Refused(500))
+            self.session.close(CloseCode.INTERNAL_ERROR, "")
+        else:
+            self._returned()
+
+    def _returned(self) -> None:
+        if self.decision is None and not self.session.connection.is_over:
+            logger.error("ASGI callable returned without completing handshake.")
+        self._decide(Refused(500))
+        if self.session.disconnect is None:
+            self.session.fail("the application returned without a close")
+
+    async def _send(self, event: MutableMapping[str, Any]) -> None:
+        kind = event["type"]
+        if self.decision is None:
+            self._send_decision(kind, event)
+        elif isinstance(self.decision, Refused):
+            if kind != "websocket.http.response.body" or not self._status:
+                raise RuntimeError(
+                    f"Unexpected ASGI message '{kind}', after the WebSocket was refused."
+                )
+        elif kind == "websocket.send":
+            await self._send_message(event)
+        elif kind == "websocket.close":
+            self._send_close(event)
+        else:
+            raise RuntimeError(
+                f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{kind}'."
+            )
+
+    def _send_decision(self, kind: str, event: MutableMapping[str, Any]) -> None:
+        if self.session.connection.is_over:
+            raise ClientDisconnected("the WebSocket was given up before it was open")
+        if self._status:
+            if kind != "websocket.http.response.body":
+                raise RuntimeError(
+                    f"Expected ASGI message 'websocket.http.response.body' but got '{kind}'."
+                )
+            # The body of a denial does not reach a page: a native WebSocket hides it too.
+            if not event.get("more_body", False):
+                self._decide(Refused(self._status))
+        elif kind == "websocket.accept":
+            headers = [
+                (bytes(name).lower(), bytes(value)) for name, value in event.get("headers") or ()
+            ]
+            self._decide(Accepted(event.get("subprotocol") or "", headers))
+        elif kind == "websocket.close":
+            self._decide(Refused(403))
+        elif kind == "websocket.http.response.start":
+            self._status = event["status"]
+        else:
+            raise RuntimeError(
+                "Expected ASGI message 'websocket.accept', 'websocket.close' or "
+                f"'websocket.http.response.start' but got '{kind}'."
+            )
+
+    async def _send_message(self, event: MutableMapping[str, Any]) -> None:
+        session = self.session
+        if session.closed_by_application:
+            raise RuntimeError(
+                "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
+            )
+        message = event.get("bytes")
+        if message is None:
+            message = event.get("text")
+            if message is None:
+                raise LocalProtocolError("'websocket.send' needs 'bytes' or 'text'")
+        await session.send(message)
+
+    def _send_close(self, event: MutableMapping[str, Any]) -> None:
+        session = self.session
+        if session.closed_by_application:
+            raise RuntimeError(
+                "Unexpected ASGI message 'websocket.close', after sending 'websocket.close'."
+            )
+        if session.disconnect is not None:
+            raise ClientDisconnected("the WebSocket is closed")
+        session.close(event.get("code", CloseCode.NORMAL), event.get("reason") or "")
+
+
+class _Inbox:
+    """The application's `receive`: `websocket.connect` first, then what comes."""
+
+    __slots__ = ("_connected", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._connected = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        if not self._connected:
+            self._connected = True
+            return {"type": "websocket.connect"}
+        message = await self._session.receive()
+        if type(message) is str:
+            return {"type": "websocket.receive", "text": message}
+        if isinstance(message, Disconnect):
+            return {
+                "type": "websocket.disconnect",
+                "code": message.code,
+                "reason": message.reason,
+            }
+        return {"type": "websocket.receive", "bytes": message}

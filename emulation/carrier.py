@@ -1,0 +1,325 @@
+"""A carrier: the one downstream and one upload at a time that a page's sockets share."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from emulation.protocol.frames import Frame, document
+
+if TYPE_CHECKING:
+    from emulation.config import Config
+    from emulation.deadlines import Deadlines
+    from emulation.protocol.handshake import Section
+    from emulation.session import Session
+
+__all__ = ["Carrier", "Downstream", "Ticket"]
+
+logger = logging.getLogger("emulation.carrier")
+
+# What one socket may put into one write before the next one has its turn: a few parts.
+_TURN_BYTES = 256 * 1024
+# A carrier without sockets keeps its downstream for this long: a page that closes one socket and
+# opens the next should not pay for a new request.
+_EMPTY_SECONDS = 2.0
+
+
+class Downstream(Protocol):
+    """A response that serves a carrier: what an attach becomes."""
+
+    attach: int
+    transport: str
+    deadline: float | None
+
+    @property
+    def written(self) -> int:
+        """The number of frames written so far, the head included."""
+
+    def push(self) -> None:
+        """Write what there is, unless a write is under way; never waits."""
+
+    def finish(self) -> None:
+        """Write `end` and nothing more; never waits."""
+
+
+class Ticket(NamedTuple):
+    """What lets an EventSource, which has no body, be the downstream of an attach."""
+
+    ticket: str
+    attach: int
+    expires: float
+
+
+class Carrier:
+    """The sockets of one page below one path, and what serves them."""
+
+    __slots__ = (
+        "_config",
+        "_deadlines",
+        "_dirty",
+        "_empty_since",
+        "_gone",
+        "_greet",
+        "_heard",
+        "_loop",
+        "_on_empty",
+        "_pinged",
+        "_say_ping",
+        "attach",
+        "check_at",
+        "downstream",
+        "key",
+        "made_by",
+        "origin",
+        "principal",
+        "secret",
+        "sessions",
+        "ticket",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        secret: str,
+        origin: bytes,
+        principal: str | None,
+        config: Config,
+        deadlines: Deadlines,
+        on_empty: Callable[[Carrier], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.key = key
+        self.secret = secret
+        self.origin = origin
+        self.principal = principal
+        self._config = config
+        self._deadlines = deadlines
+        self._on_empty = on_empty
+        self.sessions: dict[int, Session] = {}
+        self.downstream: Downstream | None = None
+        # The nonce of the socket whose first try made this carrier.
+        self.made_by = ""
+        self.attach = 0
+        self.transport = ""
+        self.ticket: Ticket | None = None
+        # Sessions with something to say, in the order of their turns.
+        self._dirty: dict[Session, None] = {}
+        # Sessions that a new downstream still has to be told the ack and credit of.
+        self._greet: dict[Session, None] = {}
+        self._gone: list[int] = []
+        self._heard = self._loop.time()
+        self._pinged = self._heard
+        self._say_ping = False
+        self._empty_since: float | None = self._heard
+        self.check_at: float | None = None
+        deadlines.watch(self, self._heard + self._silence)
+
+    @property
+    def _silence(self) -> float:
+        """How long a page may be silent: the resume time, and never less than two heartbeats."""
+        return max(self._config.resume_time, 2 * self._config.heartbeat + 5)
+
+    def has_secret(self, secret: str) -> bool:
+        """Compare in constant time."""
+        return hmac.compare_digest(self.secret.encode(), secret.encode("utf-8", "replace"))
+
+    def hear(self) -> None:
+        """Note that something authenticated has come."""
+        self._heard = self._loop.time()
+
+    def heard(self) -> float:
+        """Return when something authenticated was last heard."""
+        return self._heard
+
+    # --- Sockets ----------------------------------------------------------------------------------
+
+    def adopt(self, session: Session) -> None:
+        """Make this carrier the session's home."""
+        self._empty_since = None
+        session.move(self)
+        session.transport = self.transport
+        if self.downstream is not None:
+            session.attached = True
+            self._greet[session] = None
+        self.wake(session)
+
+    def forget(self, session: Session) -> None:
+        """Drop the session, its grave included."""
+        if self.sessions.get(session.number) is session:
+            del self.sessions[session.number]
+        self.leave(session)
+
+    def leave(self, session: Session) -> None:
+        """Serve the session no longer."""
+        self._dirty.pop(session, None)
+        self._greet.pop(session, None)
+
+    def wake(self, session: Session) -> None:
+        """Note that the session has something to say, and say it where nobody is writing."""
+        self._dirty[session] = None
+        if self.downstream is not None:
+            self.downstream.push()
+
+    def note_over(self, session: Session) -> None:
+        """Note that a session has ended: without another one the downstream is not needed."""
+        if all(other.connection.is_over for other in self.sessions.values()):
+            self._empty_since = self._loop.time()
+            self._deadlines.watch(self, self._empty_since + _EMPTY_SECONDS)
+
+    def say_gone(self, number: int) -> None:
+        """Tell the page that there is no such session."""
+        self._gone.append(number)
+        if self.downstream is not None:
+            self.downstream.push()
+
+    # --- Downstreams ------------------------------------------------------------------------------
+
+    def take_over(self, downstream: Downstream) -> bool:
+        """Let the newest attach serve every socket at home here; an old one is refused."""
+        if downstream.attach < self.attach:
+            return False
+        older, self.downstream = self.downstream, downstream
+        self.attach = downstream.attach
+        self.transport = downstream.transport
+        if older is not None:
+            older.finish()
+        for session in self.sessions.values():
+            if session.home is self:
+                session.written = session.connection.acknowledged
+                session.attached = True
+                session.transport = downstream.transport
+                self._greet[session] = None
+                if session.has_news:
+                    self._dirty[session] = None
+        self._pinged = self._loop.time()
+        self._say_ping = False
+        self._plan()
+        return True
+
+    def detach(self, downstream: Downstream) -> None:
+        """Note that this downstream writes no more."""
+        if self.downstream is downstream:
+            self.downstream = None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to say for which a parked poll is answered."""
+        if self._gone:
+            return True
+        return any(session.has_news for session in self._dirty)
+
+    def pack(self, downstream: Downstream, max_bytes: int) -> list[Frame]:
+        """Gather what this downstream should write next, about `max_bytes` at most.
+
+        The sockets take turns; each has its section.
+        """
+        frames: list[Frame] = []
+        if self.downstream is not downstream:
+            return frames
+        if self._say_ping:
+            self._say_ping = False
+            frames.append(_PING)
+        for number in self._gone:
+            frames.append(document("gone", number))
+        self._gone.clear()
+        size = 0
+        for session in (*self._greet, *self._dirty) if self._greet else tuple(self._dirty):
+            if size >= max_bytes:
+                break
+            size += self._pack_section(session, frames, min(_TURN_BYTES, max_bytes - size))
+        return frames
+
+    def _pack_section(self, session: Session, frames: list[Frame], max_bytes: int) -> int:
+        connection = session.connection
+        greet = self._greet.pop(session, self) is None
+        first = max(session.written, connection.acknowledged) + 1
+        numbered = connection.frames_after(session.written, max_bytes)
+        if numbered:
+            session.written = first - 1 + len(numbered)
+        size = sum(len(payload) for _, payload in numbered)
+        self._dirty.pop(session, None)
+        if connection.numbered > session.written:
+            self._dirty[session] = None  # behind the others: their turn comes first
+        credit = not connection.is_over and (greet or connection.owes_credit)
+        if numbered or credit or greet:
+            ack = connection.tell_ack()
+            frames.append(document("section", session.number, ack, first if numbered else 0))
+            if credit:
+                frames.append(document("credit", *connection.tell_credit()))
+            frames += numbered
+        if session.ended_badly and connection.numbered == session.written:
+            frames.append(document("gone", session.number))
+        return size
+
+    # --- Requests ---------------------------------------------------------------------------------
+
+    def take_sections(self, sections: list[Section]) -> list[int]:
+        """Take what a body says of its sockets; return the numbers that nobody has here.
+
+        All acknowledgements come first, so that no frame waits for room that there is.
+        """
+        unknown = []
+        for section in sections:
+            session = self.sessions.get(section.socket)
+            if session is None:
+                unknown.append(section.socket)
+            else:
+                session.is_known = True
+                session.take_section(section)
+        return unknown
+
+    # --- Deadlines --------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        self._deadlines.watch(self, self._next_check())
+
+    def _next_check(self) -> float:
+        when = self._heard + self._silence
+        downstream = self.downstream
+        if downstream is not None:
+            when = min(when, downstream.deadline or self._next_ping())
+        if self._empty_since is not None and downstream is not None:
+            when = min(when, self._empty_since + _EMPTY_SECONDS)
+        return when
+
+    def _next_ping(self) -> float:
+        return self._pinged + self._config.heartbeat
+
+    def check(self, now: float) -> float | None:
+        """Do what is due: see Guarded."""
+        if now >= self._heard + self._silence:
+            self._expire()
+            return None
+        downstream = self.downstream
+        if downstream is not None:
+            if self._empty_since is not None and now >= self._empty_since + _EMPTY_SECONDS:
+                self._empty_since = None
+                downstream.finish()
+            elif downstream.deadline is not None:
+                if now >= downstream.deadline:
+                    downstream.finish()
+            elif now >= self._next_ping():
+                self._pinged = now
+                self._say_ping = True
+                downstream.push()
+        return self._next_check()
+
+    def _expire(self) -> None:
+        if self.downstream is not None:
+            self.downstream.finish()
+        for session in list(self.sessions.values()):
+            if session.home is self or session.home is None:
+                session.fail("its page has not been heard of for the resume time")
+        if all(session.connection.is_over for session in self.sessions.values()):
+            self._on_empty(self)
+        else:
+            # The others are at home on native sockets, which have their own watch.
+            self._heard = self._loop.time()
+            self._deadlines.watch(self, self._heard + self._silence)
+
+
+_PING = document("ping")

@@ -1,0 +1,75 @@
+"""The deadlines of all sessions, carriers and starts: one heap and one timer of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from itertools import count
+from typing import Protocol
+
+__all__ = ["Deadlines", "Guarded"]
+
+logger = logging.getLogger("emulation")
+
+# Deadlines are seconds; those that fall together within this time share one wake-up.
+_GRAIN = 0.05
+
+
+class Guarded(Protocol):
+    """Something that wants to be looked at; `check_at` is the time of the next look."""
+
+    check_at: float | None
+
+    def check(self, now: float) -> float | None:
+        """Do what is due at `now`; return when to look again, None for never."""
+
+
+class Deadlines:
+    """Look at each guarded object when its time has come; nothing runs while there is none."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._heap: list[tuple[float, int, Guarded]] = []
+        self._order = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, guarded: Guarded, when: float) -> None:
+        """Look at the object at this time of the loop's clock, or earlier if that was planned."""
+        if guarded.check_at is not None and guarded.check_at <= when:
+            return
+        guarded.check_at = when
+        heapq.heappush(self._heap, (when, next(self._order), guarded))
+        if self._timer is None or when < self._timer.when() - _GRAIN:
+            self._arm(when)
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when + _GRAIN, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._heap and self._heap[0][0] <= now:
+            when, _, guarded = heapq.heappop(self._heap)
+            if guarded.check_at != when:
+                continue  # an earlier look was planned meanwhile, and has been taken
+            guarded.check_at = None
+            try:
+                again = guarded.check(now)
+            except Exception:
+                # One object's fault must not stop the clock of all others.
+                logger.exception("A deadline failed; please report this as a bug")
+                continue
+            if again is not None:
+                self.watch(guarded, again)
+        if self._heap and self._timer is None:
+            self._arm(self._heap[0][0])
+
+    def stop(self) -> None:
+        """Forget everything, so that nothing keeps the loop."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

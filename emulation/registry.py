@@ -1,0 +1,216 @@
+"""The registry: finds, counts and expires carriers, sessions and starts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Protocol
+
+from emulation.carrier import Carrier
+from emulation.deadlines import Deadlines
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.session import Session, limits_of
+
+if TYPE_CHECKING:
+    from emulation.bridge import Start
+    from emulation.config import Config
+
+__all__ = ["Registry"]
+
+logger = logging.getLogger("emulation.registry")
+
+
+class HangsUp(Protocol):
+    """A native socket, as far as the registry knows it."""
+
+    def hang_up(self) -> None:
+        """Close without waiting."""
+
+
+class Registry:
+    """All that one `WebSocketEmulation` keeps, on one event loop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.node = config.node_name
+        self.limits = limits_of(config)
+        self.deadlines = Deadlines(self.loop)
+        self.carriers: dict[str, Carrier] = {}
+        self.starts: dict[str, Start] = {}
+        self.sessions: set[Session] = set()
+        self.applications: set[asyncio.Task[None]] = set()
+        self.natives: set[HangsUp] = set()
+        self.is_going_down = False
+        self._clients: Counter[str] = Counter()
+        self._graves: deque[tuple[float, Session]] = deque()
+        self._warned_of_node = False
+
+    # --- Carriers ---------------------------------------------------------------------------------
+
+    def new_carrier(self, key: str, origin: bytes, principal: str | None) -> Carrier:
+        """Make the carrier of this key, which nobody has yet.
+
+        Raises RemoteProtocolError with 503 at the limit.
+        """
+        if len(self.carriers) >= self.config.max_carriers:
+            self._drop_empty_carriers()
+        if len(self.carriers) >= self.config.max_carriers:
+            raise _too_many("too many carriers")
+        carrier = Carrier(
+            key,
+            secrets.token_urlsafe(24),  # 192 bits
+            origin,
+            principal,
+            self.config,
+            self.deadlines,
+            self.drop_carrier,
+        )
+        self.carriers[key] = carrier
+        return carrier
+
+    def find_carrier(
+        self, key: str, secret: str, node: str, origin: bytes, principal: str | None
+    ) -> Carrier:
+        """Find the carrier that a request names and proves to be its own.
+
+        Raises RemoteProtocolError with 421 for another node's and 404 for all else, alike.
+        """
+        carrier = self.carriers.get(key)
+        if carrier is None:
+            if node and node != self.node:
+                self._warn_of_node(node)
+                raise RemoteProtocolError(
+                    421, CloseCode.ABNORMAL, "this carrier is another process's"
+                )
+            raise unknown_carrier()
+        if (
+            not carrier.has_secret(secret)
+            or (origin and carrier.origin and origin != carrier.origin)
+            or principal != carrier.principal
+        ):
+            raise unknown_carrier()
+        carrier.hear()
+        return carrier
+
+    def _warn_of_node(self, node: str) -> None:
+        if self._warned_of_node:
+            return
+        self._warned_of_node = True
+        logger.error(
+            "A request for a session of process %r has come to process %r. Sessions live in one "
+            "process: run one process per port and let the proxy in front choose it by a hash of "
+            "the key in the URL (emulation=<verb>.<key>); see docs/deploying.md. Said once.",
+            node,
+            self.node,
+        )
+
+    def drop_carrier(self, carrier: Carrier) -> None:
+        """Forget a carrier with all its graves."""
+        if self.carriers.get(carrier.key) is carrier:
+            del self.carriers[carrier.key]
+        for session in list(carrier.sessions.values()):
+            carrier.forget(session)
+
+    def _drop_empty_carriers(self) -> None:
+        for carrier in list(self.carriers.values()):
+            if carrier.downstream is None and not any(
+                not session.connection.is_over for session in carrier.sessions.values()
+            ):
+                self.drop_carrier(carrier)
+
+    # --- Sessions ---------------------------------------------------------------------------------
+
+    def new_session(self, client: str) -> Session:
+        """Make a session; raises RemoteProtocolError with 503 or 429 at a limit."""
+        if self.is_going_down:
+            raise _too_many("the server is going down")
+        if len(self.sessions) >= self.config.max_sessions:
+            raise _too_many("too many sessions")
+        limit = self.config.max_sessions_per_client
+        if limit and self._clients[client] >= limit:
+            raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, "too many of one client")
+        session = Session(self.config, self.limits, self.deadlines, client)
+        self.sessions.add(session)
+        self._clients[client] += 1
+        session.on_over.append(self._bury)
+        return session
+
+    def place(self, session: Session, carrier: Carrier, number: int) -> None:
+        """Give the session its number on the carrier.
+
+        Raises RemoteProtocolError with 400 for a number that another one has, and with 429 where
+        the carrier is full.
+        """
+        other = carrier.sessions.get(number)
+        if other is session:
+            return
+        if other is not None or number < 1 or session.number:
+            text = "a socket's number is used twice"
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+        live = sum(not kept.connection.is_over for kept in carrier.sessions.values())
+        if live >= self.config.max_sessions_per_carrier:
+            text = "too many sockets of one carrier"
+            raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, text)
+        session.carrier = carrier
+        session.number = number
+        carrier.sessions[number] = session
+        session.on_over.append(carrier.note_over)
+
+    def _bury(self, session: Session) -> None:
+        """Keep of a session that is over what answers repeats, for the resume time."""
+        self.sessions.discard(session)
+        self._clients[session.client] -= 1
+        if not self._clients[session.client]:
+            del self._clients[session.client]
+        now = self.loop.time()
+        self._graves.append((now + self.config.resume_time, session))
+        while self._graves and (
+            self._graves[0][0] <= now or len(self._graves) > self.config.max_sessions
+        ):
+            self._forget(self._graves.popleft()[1])
+
+    def _forget(self, session: Session) -> None:
+        self.starts.pop(session.nonce, None)
+        if session.carrier is not None:
+            session.carrier.forget(session)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def go_down(self) -> None:
+        """Tell every session 1012, end every parked request and refuse new sessions.
+
+        What is left of the applications and native sockets is ended within `drain_time`.
+        """
+        if self.is_going_down:
+            return
+        self.is_going_down = True
+        logger.info("going down: %d sessions are closed with 1012", len(self.sessions))
+        for session in list(self.sessions):
+            session.go_away(CloseCode.SERVICE_RESTART)
+        for carrier in list(self.carriers.values()):
+            if carrier.downstream is not None:
+                carrier.downstream.finish()
+        self.loop.call_later(self.config.drain_time / 2, self._hang_up)
+        self.loop.call_later(self.config.drain_time, self._stop)
+
+    def _hang_up(self) -> None:
+        for native in list(self.natives):
+            native.hang_up()
+
+    def _stop(self) -> None:
+        for application in list(self.applications):
+            application.cancel()
+        self.deadlines.stop()
+
+
+def unknown_carrier() -> RemoteProtocolError:
+    """Make the one answer to an unknown carrier and a wrong secret."""
+    return RemoteProtocolError(404, CloseCode.ABNORMAL, "no such carrier")
+
+
+def _too_many(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(503, CloseCode.POLICY_VIOLATION, text)

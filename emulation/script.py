@@ -1,0 +1,3 @@
+class Script:
+    def serves(self, scope): return False
+    async def __call__(self, scope, receive, send): ...

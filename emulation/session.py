@@ -1,0 +1,360 @@
+"""A session: a connection plus waiting; it outlives every request and every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.protocol.connection import Connection, Limits, State
+
+if TYPE_CHECKING:
+    from emulation.carrier import Carrier
+    from emulation.config import Config
+    from emulation.deadlines import Deadlines
+    from emulation.protocol.handshake import Section
+
+__all__ = ["ClientDisconnected", "Disconnect", "Home", "Session", "limits_of"]
+
+logger = logging.getLogger("emulation.session")
+
+
+# How long an application may go on sending after a close that it has not been told of (seconds).
+_UNAWARE_SECONDS = 1.0
+
+
+class ClientDisconnected(OSError):
+    """Tell an application that sends that nobody is there (ASGI: an OSError)."""
+
+
+class Disconnect(NamedTuple):
+    """How a session ended, as the application is told."""
+
+    code: int
+    reason: str
+
+
+class Home(Protocol):
+    """What serves a session: a carrier, or a native socket of its own."""
+
+    transport: str
+
+    def wake(self, session: Session) -> None:
+        """Note that the session has something to say; never waits."""
+
+    def leave(self, session: Session) -> None:
+        """Serve the session no longer."""
+
+    def heard(self) -> float:
+        """Return when something authenticated was last heard."""
+
+
+def limits_of(config: Config) -> Limits:
+    """Return what the configuration allows one connection."""
+    return Limits(
+        config.window_bytes,
+        config.window_frames,
+        config.max_message_size,
+        config.part_size,
+        config.close_timeout,
+    )
+
+
+class Session:
+    """One emulated WebSocket on the server.
+
+    The application's side are `receive`, `send` and `close`; a transport's side are `take`,
+    `fail` and what a home reads: `connection`, `written`, `ended_badly`.
+    """
+
+    __slots__ = (
+        "_closed_at",
+        "_has_told",
+        "_loop",
+        "_receivers",
+        "_senders",
+        "attached",
+        "bye_at",
+        "bye_number",
+        "carrier",
+        "check_at",
+        "client",
+        "closed_by_application",
+        "config",
+        "connection",
+        "deadlines",
+        "disconnect",
+        "home",
+        "id",
+        "is_known",
+        "nonce",
+        "number",
+        "on_over",
+        "over_at",
+        "transport",
+        "written",
+    )
+
+    def __init__(
+        self, config: Config, limits: Limits, deadlines: Deadlines, client: str = ""
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.id = secrets.token_hex(4)  # for logs: no authority
+        self.client = client
+        self.config = config
+        self.deadlines = deadlines
+        self.connection = Connection(limits)
+        # Its place on the wire: the carrier, the number there, and the nonce that started it.
+        self.carrier: Carrier | None = None
+        self.number = 0
+        self.nonce = ""
+        self.home: Home | None = None
+        self.transport = ""
+        # The highest number written on the present transport.
+        self.written = 0
+        self.attached = False
+        # Whether the page has shown that it knows the decision about its socket.
+        self.is_known = False
+        self.disconnect: Disconnect | None = None
+        self.closed_by_application = False
+        self._has_told = False
+        self._closed_at = 0.0
+        self.on_over: list[Callable[[Session], None]] = []
+        self._receivers: list[asyncio.Future[None]] = []
+        self._senders: list[asyncio.Future[None]] = []
+        self.over_at: float | None = None
+        self.bye_at: float | None = None
+        self.bye_number = 0
+        self.check_at: float | None = None
+
+    # --- The application's side -------------------------------------------------------------------
+
+    async def receive(self) -> str | bytes | Disconnect:
+        """Wait for the next message; after the last one, how the session ended."""
+        connection = self.connection
+        while True:
+            message = connection.next_message()
+            if message is not None:
+                if connection.owes_credit and self.home is not None:
+                    self.home.wake(self)
+                return message
+            if self.disconnect is not None:
+                self._has_told = True
+                return self.disconnect
+            await self._wait(self._receivers)
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; waits while the window is full.
+
+        Raises ClientDisconnected when the session has ended, also while it waits: the latter after
+        `send_timeout` seconds without an acknowledgement, which ends the session with 1006.
+        """
+        connection = self.connection
+        while connection.state is State.OPEN and not connection.has_room:
+            await self._wait_for_room()
+        if connection.state is not State.OPEN:
+            if self._is_unaware:
+                return
+            raise ClientDisconnected("the WebSocket is closed")
+        connection.send(message)
+        if self.home is not None:
+            self.home.wake(self)
+
+    @property
+    def _is_unaware(self) -> bool:
+        """Whether the application still answers what came before the page's close.
+
+        Natively that is a race of two frames on the wire. Here they often come in one upload, and
+        an application that echoes the last message should not fail for it: the page hears nothing
+        after its close anyway. One that never receives learns of the close soon all the same.
+        """
+        return (
+            self.connection.close_taken is not None
+            and not self._has_told
+            and self._loop.time() < self._closed_at + _UNAWARE_SECONDS
+        )
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close behind all that was sent; nothing that still comes in is received.
+
+        Raises LocalProtocolError for a code or a reason that a close frame may not have.
+        """
+        connection = self.connection
+        if connection.state not in (State.OPEN, State.CLOSE_TAKEN):
+            return
+        connection.send_close(self._loop.time(), code, reason)
+        self.closed_by_application = True
+        connection.clear_inbox()
+        self._end(Disconnect(code, reason))
+
+    async def _wait(self, waiters: list[asyncio.Future[None]]) -> None:
+        waiter = self._loop.create_future()
+        waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in waiters:
+                waiters.remove(waiter)
+
+    async def _wait_for_room(self) -> None:
+        timer = self._loop.call_later(self.config.send_timeout, self._stand_still)
+        try:
+            await self._wait(self._senders)
+        finally:
+            timer.cancel()
+
+    def _stand_still(self) -> None:
+        self.fail(f"nothing was acknowledged for {self.config.send_timeout} s (send_timeout)")
+
+    def _wake(self, waiters: list[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        waiters.clear()
+
+    # --- The transport's side ---------------------------------------------------------------------
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is more to say than acknowledgements."""
+        connection = self.connection
+        return (
+            connection.numbered > self.written
+            or self.ended_badly
+            or (connection.owes_credit and not connection.is_over)
+        )
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether the page has to be told that there will be no close (1006)."""
+        return self.connection.state is State.FAILED
+
+    def take_section(self, section: Section) -> None:
+        """Take what a body says of this session; a fault in it ends this session alone."""
+        try:
+            if self.connection.take_ack(section.ack):
+                self._wake(self._senders)
+            for document in section.documents:
+                if document[0] == "last" and len(document) > 1 and type(document[1]) is int:
+                    self._say_bye(document[1])
+            if section.frames:
+                self.take(section.first, section.frames)
+        except RemoteProtocolError as error:
+            self.reject(error)
+
+    def take_ack(self, number: int) -> None:
+        """Take an acknowledgement; raises RemoteProtocolError for what was never sent."""
+        if self.connection.take_ack(number):
+            self._wake(self._senders)
+
+    def take(self, first: int, frames: list[tuple[int, bytes]]) -> None:
+        """Take numbered frames as far as credit allows; raises RemoteProtocolError with 1002,
+        1007 or 1009 for what no session survives."""
+        connection = self.connection
+        was_open = connection.close_taken is None
+        try:
+            connection.take(first, frames, bounded=True)
+        finally:
+            if self._receivers and connection.inbox:
+                self._wake(self._receivers)
+        if was_open and connection.close_taken is not None:
+            self._answer_close()
+        elif self.bye_at is not None and connection.received >= self.bye_number:
+            self._leave_by_bye()
+
+    def _answer_close(self) -> None:
+        connection = self.connection
+        if connection.close_taken is None:
+            return
+        code, reason = connection.close_taken
+        if connection.state is State.CLOSE_TAKEN:
+            connection.send_close(self._loop.time(), code, reason)
+        self._closed_at = self._loop.time()
+        self._end(Disconnect(CloseCode.NO_STATUS if code is None else code, reason))
+
+    def reject(self, error: RemoteProtocolError) -> None:
+        """End the session for what the page did wrong, with a close that says so."""
+        if self.connection.state is not State.OPEN:
+            return  # the page repeats its fault until it has our close
+        logger.warning("session %s: the page broke the protocol: %s", self.id, error.text)
+        self.connection.send_close(self._loop.time(), error.close_code, error.text)
+        self._end(Disconnect(error.close_code, error.text))
+
+    def fail(self, why: str) -> None:
+        """End the session without a close (1006 at both ends)."""
+        if self.connection.is_over:
+            return
+        logger.info("session %s ended with 1006: %s", self.id, why)
+        self.connection.fail()
+        self._end(Disconnect(CloseCode.ABNORMAL, ""))
+
+    def go_away(self, code: int) -> None:
+        """End the session because the server goes down."""
+        if self.connection.state is State.OPEN:
+            self.connection.send_close(self._loop.time(), code)
+            self._end(Disconnect(code, ""))
+
+    def _end(self, disconnect: Disconnect) -> None:
+        if self.disconnect is None:
+            self.disconnect = disconnect
+        self._wake(self._receivers)
+        self._wake(self._senders)
+        if self.home is not None:
+            self.home.wake(self)
+        if self.connection.is_over and self.over_at is None:
+            self.over_at = self._loop.time()
+            for over in self.on_over:
+                over(self)
+            self.on_over.clear()
+        self._watch()
+
+    def _watch(self) -> None:
+        deadline = self.connection.close_deadline
+        if deadline is not None:
+            self.deadlines.watch(self, deadline)
+
+    def move(self, home: Home | None) -> None:
+        """Make this the session's home; what is unacknowledged is written again there."""
+        if self.home is not None and self.home is not home:
+            self.home.leave(self)
+        self.home = home
+        self.written = self.connection.acknowledged
+
+    # --- The end of a page ------------------------------------------------------------------------
+
+    def _say_bye(self, number: int) -> None:
+        """The page is gone for good once what it sent has come, up to this number."""
+        if self.bye_at is not None or self.connection.state is not State.OPEN:
+            return
+        self.bye_number = number
+        self.bye_at = self._loop.time() + self.config.bye_grace
+        if self.connection.received >= number:
+            self._leave_by_bye()
+        else:
+            self.deadlines.watch(self, self.bye_at)
+
+    def _leave_by_bye(self) -> None:
+        if not self.connection.is_over:
+            self.connection.fail()
+            self._end(Disconnect(CloseCode.GOING_AWAY, ""))
+
+    # --- Deadlines --------------------------------------------------------------------------------
+
+    def check(self, now: float) -> float | None:
+        """Do what is due: see Guarded."""
+        if self.connection.is_over:
+            return None
+        self.connection.check(now)
+        if self.connection.is_over:
+            logger.info("session %s ended with 1006: its close was not answered", self.id)
+            self._end(Disconnect(CloseCode.ABNORMAL, ""))
+            return None
+        if self.bye_at is not None and now >= self.bye_at:
+            self._leave_by_bye()
+            return None
+        times = (self.connection.close_deadline, self.bye_at)
+        return min((time for time in times if time is not None), default=None)

@@ -1,0 +1,34 @@
+"""Attach: what `stream`, `poll` and `ticket` have in common (docs/protocol.md section 7.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emulation.carrier import Carrier
+    from emulation.transports.exchange import Exchange
+
+__all__ = ["read_attach", "wait_for_disconnect"]
+
+
+async def read_attach(exchange: Exchange) -> Carrier:
+    """Read an attach and take its sections; the sockets it names are at home on the carrier then.
+
+    Raises as Exchange.read and Registry.find_carrier do.
+    """
+    await exchange.read()
+    carrier = exchange.find_carrier()
+    sections = exchange.body.sections
+    for number in carrier.take_sections(sections):
+        carrier.say_gone(number)
+    for section in sections:
+        session = carrier.sessions.get(section.socket)
+        if session is not None and session.home is not carrier:
+            carrier.adopt(session)
+    return carrier
+
+
+async def wait_for_disconnect(exchange: Exchange) -> None:
+    """Wait until the client has left or the response is complete (ASGI: http.disconnect)."""
+    while (await exchange.receive())["type"] != "http.disconnect":
+        pass

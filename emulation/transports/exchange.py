@@ -1,0 +1,240 @@
+"""One HTTP request of ours: its body read within bounds, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder, decode_body
+from emulation.protocol.frames import WIRE_VERSION, Frame, document
+from emulation.protocol.handshake import Body, RequestHead, parse_body, parse_request_head
+from emulation.transports.headers import (
+    OCTET_STREAM,
+    Header,
+    answer,
+    check_upload,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from emulation.bridge import Receive, Scope, Send
+    from emulation.carrier import Carrier
+    from emulation.registry import Registry
+    from emulation.transports.marker import Marker
+
+__all__ = ["ClientGone", "Exchange", "Failure"]
+
+# After which a refused page may ask again (seconds): long enough for a flood to be none.
+_RETRY_SECONDS = 2.0
+
+
+class ClientGone(Exception):
+    """The client has left in the middle of its request; there is nobody to answer."""
+
+
+class Failure(RemoteProtocolError):
+    """An error answer that says more than its sentence."""
+
+    def __init__(self, error: RemoteProtocolError, frames: Iterable[Frame]) -> None:
+        super().__init__(error.status, error.close_code, error.text)
+        self.frames = tuple(frames)
+
+
+class Exchange:
+    """One request with our marker, and the answer to it."""
+
+    __slots__ = (
+        "body",
+        "head",
+        "is_binary",
+        "is_read",
+        "marker",
+        "origin",
+        "query",
+        "receive",
+        "registry",
+        "scope",
+        "send",
+    )
+
+    def __init__(
+        self,
+        registry: Registry,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        marker: Marker,
+        query: bytes,
+    ) -> None:
+        self.registry = registry
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.marker = marker
+        self.query = query
+        # The allowed Origin of the request, for the answer's CORS headers.
+        self.origin: bytes | None = None
+        self.is_binary = False
+        # Whether the request's body has all come.
+        self.is_read = False
+        self.head = RequestHead("", 0, "")
+        self.body = Body([], [])
+
+    def header(self, name: bytes) -> bytes:
+        """Return the request's header of this lower-case name, b"" without one."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                return bytes(value)
+        return b""
+
+    # --- The request ------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Read the body and its head.
+
+        Raises RemoteProtocolError with the status of the answer, ClientGone when there is none to
+        be given.
+        """
+        config = self.registry.config
+        length, is_json = check_upload(self.marker.verb, self.scope["headers"], config.max_body)
+        self.is_binary = not is_json
+        with _BodyDeadline(config.body_timeout) as deadline:
+            body = await self._read_all(length, deadline)
+        self.is_read = True
+        frames, _ = decode_body(body, binary=self.is_binary, limit=config.max_body)
+        self.head = parse_request_head(frames)
+        self.body = parse_body(frames)
+
+    async def _read_all(self, limit: int, deadline: _BodyDeadline) -> bytes:
+        event = await deadline.guard(self.receive)
+        if event["type"] != "http.request":
+            raise ClientGone
+        body: bytes = event.get("body", b"")
+        if not event.get("more_body", False) and len(body) <= limit:
+            return body
+        pieces = [body]
+        size = len(body)
+        while event.get("more_body", False):
+            if size > limit:
+                raise RemoteProtocolError(413, CloseCode.TOO_BIG, "the body is over its length")
+            event = await deadline.guard(self.receive)
+            if event["type"] != "http.request":
+                raise ClientGone
+            pieces.append(event.get("body", b""))
+            size += len(pieces[-1])
+        return b"".join(pieces)
+
+    async def drain(self) -> bool:
+        """Read what is left of a refused body, so that the connection can be used again.
+
+        Some proxies use a connection again although it still owes a body (Traffic Server); the
+        answer False says that the connection must be closed instead.
+        """
+        config = self.registry.config
+        size = 0
+        try:
+            with _BodyDeadline(config.body_timeout) as deadline:
+                while size <= config.max_body:
+                    event = await deadline.guard(self.receive)
+                    if event["type"] != "http.request":
+                        raise ClientGone
+                    size += len(event.get("body", b""))
+                    if not event.get("more_body", False):
+                        return True
+        except RemoteProtocolError:
+            return False
+        return False
+
+    def find_carrier(self) -> Carrier:
+        """Find the carrier that the head proves to be the request's own."""
+        registry = self.registry
+        return registry.find_carrier(
+            self.marker.key,
+            self.head.secret,
+            self.head.node,
+            self.origin or b"",
+            self.principal(),
+        )
+
+    def principal(self) -> str | None:
+        """Return who the configured hook says is asking."""
+        hook = self.registry.config.principal
+        return None if hook is None else hook(self.scope)
+
+    # --- The answer -------------------------------------------------------------------------------
+
+    def encoder(self) -> Encoder:
+        """Return an encoder in the form of the request."""
+        return BinaryEncoder() if self.is_binary else JSONEncoder()
+
+    def answer_head(self, number: int | None = None) -> Frame:
+        """Return the head that says which request this answers."""
+        number = self.head.number if number is None else number
+        return document("head", WIRE_VERSION, self.marker.key, number)
+
+    async def respond(
+        self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
+    ) -> None:
+        """Answer with a body of these frames behind the head."""
+        encoder = self.encoder()
+        body = encoder.encode((self.answer_head(), *frames)) + encoder.end()
+        headers = answer(OCTET_STREAM, origin=self.origin, length=len(body), more=more)
+        await self.start(status, headers)
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: list[Header]) -> None:
+        """Send the answer's status and headers."""
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
+        """Answer 204."""
+        await self.start(204, answer(None, origin=self.origin, more=headers))
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
+        """Answer with an error; what it says is constant and reflects nothing that came in."""
+        frames = [document("error", error.status, error.text)]
+        if isinstance(error, Failure):
+            frames += error.frames
+        extra = list(more)
+        if error.status in (429, 503):
+            extra.append(retry_after(_RETRY_SECONDS))
+        await self.respond(frames, status=error.status, more=extra)
+
+
+class _BodyDeadline:
+    """A deadline for reading a body, without a task for each wait (asyncio.wait_for makes one)."""
+
+    __slots__ = ("_expired", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._expired = False
+
+    def __enter__(self) -> _BodyDeadline:
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def guard(self, receive: Receive) -> MutableMapping[str, Any]:
+        """Wait for the next event; raises RemoteProtocolError with 408 at the deadline."""
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if not self._expired:
+                raise
+            if hasattr(self._task, "uncancel"):  # Python 3.11
+                self._task.uncancel()  # type: ignore[union-attr]
+            text = "the body did not come in time"
+            raise RemoteProtocolError(408, CloseCode.ABNORMAL, text) from None

@@ -1,0 +1,204 @@
+"""`open`: one socket, one start of the application (docs/protocol.md section 4)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from emulation.bridge import Accepted, Binding, Start
+from emulation.config import TRANSPORTS
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.protocol.frames import Frame, document
+from emulation.protocol.handshake import is_nonce
+from emulation.registry import unknown_carrier
+from emulation.transports.exchange import Failure
+from emulation.transports.headers import Header, application_headers
+from emulation.transports.scope import binding_of, client_of, websocket_scope
+
+if TYPE_CHECKING:
+    from emulation.bridge import App
+    from emulation.carrier import Carrier
+    from emulation.registry import Registry
+    from emulation.transports.exchange import Exchange
+
+__all__ = ["begin", "opened", "serve_open"]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A list of protocols longer than this is no application's.
+_MAX_PROTOCOLS = 64
+
+
+def _malformed(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+
+
+async def serve_open(exchange: Exchange, app: App) -> None:
+    """Start the application, or join its start; answer with its decision, or `opening`."""
+    await exchange.read()
+    if not exchange.body.documents:
+        raise _malformed("an open without its document")
+    wish = exchange.body.documents[0]
+    number, nonce = _socket_of(wish)
+    if wish[0] == "cancel":
+        await _cancel(exchange, number, nonce)
+        return
+    protocols = _protocols_of(wish)
+    registry = exchange.registry
+    binding = binding_of(exchange.scope, exchange.query)
+    start = _joined(registry, nonce, binding, exchange)
+    carrier = _carrier(exchange, start)
+    if start is None:
+        scope = websocket_scope(exchange.scope, exchange.query, nonce, protocols, registry.config)
+        start = begin(registry, app, scope, nonce, binding)
+    session = start.session
+    registry.place(session, carrier, number)
+    session.transport = session.transport or _intended(wish)
+    decision = await start.wait(registry.config.open_answer_time)
+    frames: list[Frame] = []
+    if not exchange.head.secret:
+        frames.append(document("secret", carrier.secret, registry.node))
+    if decision is None:
+        await exchange.respond([*frames, document("opening", number)])
+    elif isinstance(decision, Accepted):
+        await _answer_opened(exchange, carrier, start, frames)
+    else:
+        frames.append(document("refused", number, decision.status))
+        await exchange.respond(frames, status=403)
+
+
+async def _answer_opened(
+    exchange: Exchange, carrier: Carrier, start: Start, frames: list[Frame]
+) -> None:
+    session = start.session
+    decision = start.decision
+    assert isinstance(decision, Accepted)
+    if session.home is None and not session.connection.is_over:
+        carrier.adopt(session)
+    frames.append(opened(exchange.registry, session.number, decision))
+    await exchange.respond(frames, more=_passed(decision))
+
+
+def _passed(decision: Accepted) -> list[Header]:
+    return application_headers(decision.headers)
+
+
+def opened(registry: Registry, number: int, decision: Accepted) -> Frame:
+    """Make the document that says that the application has accepted."""
+    config = registry.config
+    return document(
+        "opened",
+        number,
+        decision.subprotocol,
+        {
+            "heartbeat": config.heartbeat,
+            "poll": config.poll_time,
+            "resume": config.resume_time,
+            "bytes": config.window_bytes,
+            "frames": config.window_frames,
+            "message": config.max_message_size,
+            "upload": config.max_upload,
+            "transports": list(config.transports),
+        },
+    )
+
+
+def begin(
+    registry: Registry, app: App, scope: dict[str, Any], nonce: str, binding: Binding
+) -> Start:
+    """Start the application for this nonce; raises RemoteProtocolError at a limit."""
+    session = registry.new_session(client_of(scope))
+    start = Start(registry, nonce, binding, session)
+    scope["extensions"]["emulation"] = Extension(session)
+    start.run(app, scope)
+    return start
+
+
+class Extension(dict[str, Any]):
+    """`scope["extensions"]["emulation"]`: `transport` is the one that serves the session now."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__(session=session.id)
+        self._session = session
+
+    def __getitem__(self, name: str) -> Any:
+        return self._session.transport if name == "transport" else super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the value as a dict does, the transport included."""
+        return self._session.transport if name == "transport" else super().get(name, default)
+
+
+def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange) -> Start | None:
+    """Find the start that this try joins; raises RemoteProtocolError with 403 or 404."""
+    start = registry.starts.get(nonce)
+    if start is None:
+        return None
+    if start.binding != binding:
+        raise RemoteProtocolError(
+            403, CloseCode.POLICY_VIOLATION, "this nonce is another request's"
+        )
+    session = start.session
+    if not start.joins:
+        error = unknown_carrier()
+        raise Failure(error, [document("gone", session.number)])
+    start.touch()
+    return start
+
+
+def _carrier(exchange: Exchange, start: Start | None) -> Carrier:
+    """Find the carrier of this open, or make it; raises RemoteProtocolError with 404, 409, 421."""
+    registry, key = exchange.registry, exchange.marker.key
+    if exchange.head.secret:
+        return exchange.find_carrier()
+    carrier = registry.carriers.get(key)
+    if carrier is None:
+        if start is not None and start.session.carrier is not None:
+            raise unknown_carrier()
+        carrier = registry.new_carrier(key, exchange.origin or b"", exchange.principal())
+        carrier.made_by = exchange.body.documents[0][2]
+    elif start is None or carrier.made_by != start.nonce:
+        raise RemoteProtocolError(409, CloseCode.POLICY_VIOLATION, "this key is in use")
+    return carrier
+
+
+async def _cancel(exchange: Exchange, number: int, nonce: str) -> None:
+    start = exchange.registry.starts.get(nonce)
+    if start is not None:
+        if start.binding != binding_of(exchange.scope, exchange.query):
+            raise RemoteProtocolError(
+                403, CloseCode.POLICY_VIOLATION, "this nonce is another request's"
+            )
+        if not start.session.is_known:
+            start.cancel()
+    await exchange.respond([document("gone", number)])
+
+
+def _socket_of(wish: list[Any]) -> tuple[int, str]:
+    if wish[0] not in ("open", "cancel") or len(wish) < 3:
+        raise _malformed("an open without its document")
+    _, number, nonce = wish[:3]
+    if type(number) is not int or number < 1 or type(nonce) is not str or not is_nonce(nonce):
+        raise _malformed("an open without a socket or a nonce")
+    return number, nonce
+
+
+def _protocols_of(wish: list[Any]) -> list[str]:
+    protocols = wish[3] if len(wish) > 3 else []
+    if type(protocols) is not list or len(protocols) > _MAX_PROTOCOLS:
+        raise _malformed("protocols that are no list")
+    for protocol in protocols:
+        if type(protocol) is not str or not protocol or not is_token(protocol):
+            raise _malformed("a protocol that is no token")
+    return protocols
+
+
+def _intended(wish: list[Any]) -> str:
+    """Return the transport that the page is about to attach with; until then it is the answer to
+    an application that asks."""
+    return wish[4] if len(wish) > 4 and wish[4] in TRANSPORTS[1:] else ""
+
+
+def is_token(text: str) -> bool:
+    """Tell whether the text is an HTTP token (RFC 9110 section 5.6.2), as a subprotocol is."""
+    return _TOKEN.fullmatch(text) is not None

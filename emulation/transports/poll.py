@@ -1,0 +1,88 @@
+"""`poll`: one answer for each request (docs/protocol.md section 8.2)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from emulation.eager import run_eagerly
+from emulation.protocol.frames import Frame
+from emulation.transports.attach import read_attach, wait_for_disconnect
+
+if TYPE_CHECKING:
+    from emulation.carrier import Carrier
+    from emulation.transports.exchange import Exchange
+
+__all__ = ["Poll", "serve_poll"]
+
+logger = logging.getLogger("emulation.transports")
+
+
+async def serve_poll(exchange: Exchange) -> None:
+    """Answer when there is something to say, at the latest after the poll time."""
+    carrier = await read_attach(exchange)
+    poll = Poll(exchange, carrier)
+    if carrier.take_over(poll):
+        poll.push()
+    else:
+        poll.finish()
+    if poll.is_answered:
+        return
+    try:
+        await wait_for_disconnect(exchange)
+    finally:
+        poll.lose()
+
+
+class Poll:
+    """A parked poll: it answers once."""
+
+    __slots__ = (
+        "_carrier",
+        "_exchange",
+        "attach",
+        "deadline",
+        "is_answered",
+        "transport",
+        "written",
+    )
+
+    def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
+        registry = exchange.registry
+        self._exchange = exchange
+        self._carrier = carrier
+        self.attach = exchange.head.number
+        self.transport = "poll"
+        self.deadline: float | None = registry.loop.time() + registry.config.poll_time
+        self.is_answered = False
+        # Nobody is told how much of a poll's answer was written: it comes whole or not at all.
+        self.written = 0
+
+    def push(self) -> None:
+        """Answer if there is something to say: see Downstream."""
+        if not self.is_answered and self._carrier.has_news:
+            self._answer()
+
+    def finish(self) -> None:
+        """Answer with what there is, which may be nothing: see Downstream."""
+        if not self.is_answered:
+            self._answer()
+
+    def lose(self) -> None:
+        """Note that nobody waits any more."""
+        self.is_answered = True
+        self._carrier.detach(self)
+
+    def _answer(self) -> None:
+        frames = self._carrier.pack(self, self._exchange.registry.config.max_batch)
+        self.lose()
+        run_eagerly(self._respond(frames))
+
+    async def _respond(self, frames: list[Frame]) -> None:
+        try:
+            await self._exchange.respond(frames)
+        except OSError:
+            pass  # the client has left: nothing of the answer is acknowledged, all of it is kept
+        except Exception:
+            # Whoever has a message runs this: see Stream.
+            logger.exception("Answering a poll failed")

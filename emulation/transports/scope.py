@@ -1,0 +1,81 @@
+"""The scope that the application sees: what uvicorn gives a native handshake."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from emulation.bridge import Binding
+
+if TYPE_CHECKING:
+    from emulation.bridge import Scope
+    from emulation.config import Config
+
+__all__ = ["binding_of", "client_of", "websocket_scope"]
+
+# Of the request that carries an open, these are its own and no handshake's.
+_REQUEST_ONLY = frozenset(
+    (
+        b"accept-encoding",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"keep-alive",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+
+
+def websocket_scope(
+    scope: Scope, query: bytes, nonce: str, protocols: list[str], config: Config
+) -> dict[str, Any]:
+    """Make the scope of a native handshake out of the request that stands for it.
+
+    All that outer middleware put there stays; method and extensions of HTTP do not.
+    """
+    headers = [(name, value) for name, value in scope["headers"] if name not in _REQUEST_ONLY]
+    headers += (
+        (b"connection", b"Upgrade"),
+        (b"upgrade", b"websocket"),
+        (b"sec-websocket-version", b"13"),
+        # A key is 16 random bytes (RFC 6455 section 4.1), and so is a nonce.
+        (b"sec-websocket-key", base64.b64encode(base64.urlsafe_b64decode(nonce + "=="))),
+    )
+    if protocols:
+        headers.append((b"sec-websocket-protocol", ", ".join(protocols).encode()))
+    own = {key: value for key, value in scope.items() if key not in ("method", "http_version")}
+    own.update(
+        type="websocket",
+        asgi={**scope["asgi"], "spec_version": "2.4"},
+        http_version="1.1",
+        scheme="wss" if scope.get("scheme") in ("https", "wss") else "ws",
+        query_string=query,
+        headers=headers,
+        subprotocols=list(protocols),
+        extensions={"websocket.http.response": {}},
+    )
+    return own
+
+
+def binding_of(scope: Scope, query: bytes) -> Binding:
+    """Return what another try of the same socket must have in common with this request."""
+    found = {b"origin": b"", b"cookie": b"", b"authorization": b""}
+    for name, value in scope["headers"]:
+        if name in found:
+            found[name] += value
+    path = scope.get("raw_path") or scope["path"].encode()
+    return Binding(
+        found[b"origin"], path.partition(b"?")[0], query, found[b"cookie"], found[b"authorization"]
+    )
+
+
+def client_of(scope: Scope) -> str:
+    """Return the address of the client, "" where the server does not know it."""
+    client = scope.get("client")
+    return client[0] if client else ""

@@ -1,0 +1,122 @@
+"""`stream` and `xhr-stream`: a response that goes on (docs/protocol.md section 8.1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from emulation.eager import run_eagerly
+from emulation.protocol.codec import Encoder
+from emulation.transports.attach import read_attach, wait_for_disconnect
+from emulation.transports.headers import OCTET_STREAM, answer
+
+if TYPE_CHECKING:
+    from emulation.carrier import Carrier
+    from emulation.transports.exchange import Exchange
+
+__all__ = ["Stream", "serve_stream"]
+
+logger = logging.getLogger("emulation.transports")
+
+# What one write holds at most: the server's buffer for a slow reader grows by no more.
+_WRITE_BYTES = 256 * 1024
+
+
+async def serve_stream(exchange: Exchange) -> None:
+    """Serve the carrier with this response until it is displaced, renewed or lost."""
+    carrier = await read_attach(exchange)
+    await exchange.start(200, answer(OCTET_STREAM, origin=exchange.origin))
+    stream = Stream(exchange, carrier)
+    if carrier.take_over(stream):
+        stream.push()
+    else:
+        stream.finish()
+    try:
+        await wait_for_disconnect(exchange)
+    finally:
+        stream.lose()
+
+
+class Stream:
+    """A response that writes what a carrier has to say, as long as it is the newest."""
+
+    __slots__ = (
+        "_carrier",
+        "_encoder",
+        "_exchange",
+        "_is_busy",
+        "_is_ending",
+        "_is_over",
+        "_renew_bytes",
+        "attach",
+        "deadline",
+        "transport",
+    )
+
+    def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
+        config = exchange.registry.config
+        self._exchange = exchange
+        self._carrier = carrier
+        self._encoder: Encoder = exchange.encoder()
+        self._renew_bytes = config.stream_renew if exchange.is_binary else config.text_stream_renew
+        self._is_busy = False
+        self._is_ending = False
+        self._is_over = False
+        self.attach = exchange.head.number
+        self.transport = "stream" if exchange.is_binary else "xhr-stream"
+        self.deadline: float | None = None
+
+    @property
+    def written(self) -> int:
+        """The number of frames written so far."""
+        return self._encoder.frames
+
+    def push(self) -> None:
+        """Write what there is: see Downstream."""
+        if self._is_busy or self._is_over:
+            return
+        self._is_busy = True
+        run_eagerly(self._write())
+
+    def finish(self) -> None:
+        """Write `end` and nothing more: see Downstream."""
+        self._is_ending = True
+        self.push()
+
+    def lose(self) -> None:
+        """Note that the client has left: what was written may not have come."""
+        self._is_over = True
+        self._carrier.detach(self)
+
+    async def _write(self) -> None:
+        try:
+            while not self._is_over:
+                data = self._next()
+                if not data:
+                    break
+                await self._exchange.send(
+                    {
+                        "type": "http.response.body",
+                        "body": data,
+                        "more_body": not self._is_over,
+                    }
+                )
+        except OSError:
+            self.lose()  # the client has left, says the server
+        except Exception:
+            # Whoever has a message runs this: a fault of a server or a middleware around us must
+            # not reach it.
+            logger.exception("Writing a downstream failed")
+            self.lose()
+        finally:
+            self._is_busy = False
+
+    def _next(self) -> bytes:
+        frames = self._carrier.pack(self, _WRITE_BYTES)
+        if not self._encoder.frames:
+            frames.insert(0, self._exchange.answer_head())
+        data = self._encoder.encode(frames) if frames else b""
+        if self._is_ending or self._encoder.size >= self._renew_bytes:
+            data += self._encoder.end()
+            self.lose()
+        return data

@@ -1,0 +1,82 @@
+"""`send` and `bye`: what the page has to say (docs/protocol.md sections 6 and 11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.frames import WIRE_VERSION, Frame, document
+from emulation.transports.headers import answer
+
+if TYPE_CHECKING:
+    from emulation.carrier import Carrier
+    from emulation.transports.exchange import Exchange
+
+__all__ = ["bye", "upload"]
+
+
+async def upload(exchange: Exchange) -> None:
+    """Take an upload in one step and answer at once with what was taken."""
+    await exchange.read()
+    carrier = exchange.find_carrier()
+    unknown = carrier.take_sections(exchange.body.sections)
+    downstream = carrier.downstream
+    attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
+    if exchange.is_binary and not unknown and _took_all(exchange, carrier):
+        envelope = b"%d %s %d %d %d" % (
+            WIRE_VERSION,
+            exchange.marker.key.encode(),
+            exchange.head.number,
+            attach,
+            written,
+        )
+        await exchange.start(
+            204, answer(None, origin=exchange.origin, more=((b"emulation", envelope),))
+        )
+        await exchange.send({"type": "http.response.body", "body": b""})
+        return
+    frames = [document("written", attach, written)]
+    frames += (document("gone", number) for number in unknown)
+    frames += _acknowledge(exchange, carrier)
+    await exchange.respond(frames)
+
+
+def _took_all(exchange: Exchange, carrier: Carrier) -> bool:
+    """Tell whether an ack of everything is all there is to say; it then counts as told."""
+    for section in exchange.body.sections:
+        session = carrier.sessions[section.socket]
+        connection = session.connection
+        if connection.owes_credit or session.ended_badly:
+            return False
+        if section.frames and connection.received < section.first + len(section.frames) - 1:
+            return False
+    for section in exchange.body.sections:
+        carrier.sessions[section.socket].connection.tell_ack()
+    return True
+
+
+def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
+    frames = []
+    for number in dict.fromkeys(section.socket for section in exchange.body.sections):
+        session = carrier.sessions.get(number)
+        if session is None:
+            continue
+        connection = session.connection
+        frames.append(document("section", number, connection.tell_ack(), 0))
+        if not connection.is_over:
+            frames.append(document("credit", *connection.tell_credit()))
+        if session.ended_badly and connection.numbered == connection.acknowledged:
+            frames.append(document("gone", number))
+    return frames
+
+
+async def bye(exchange: Exchange) -> None:
+    """Take the page's last words; without the secret they are nobody's."""
+    await exchange.read()
+    try:
+        carrier = exchange.find_carrier()
+    except RemoteProtocolError:
+        await exchange.respond_empty()
+        return
+    carrier.take_sections(exchange.body.sections)
+    await exchange.respond_empty()

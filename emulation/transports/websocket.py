@@ -1,0 +1,509 @@
+"""`ws`: a native socket for one socket, which can be replaced (docs/protocol.md section 9)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from emulation.bridge import Accepted, Refused, Start
+from emulation.eager import run_eagerly
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
+from emulation.protocol.codec import frame_from_json, frame_to_json
+from emulation.protocol.connection import State
+from emulation.protocol.frames import (
+    BINARY,
+    BINARY_PART,
+    CLOSE,
+    DOCUMENT,
+    TEXT,
+    TEXT_PART,
+    Frame,
+    document,
+)
+from emulation.protocol.handshake import (
+    RESUME_SUBPROTOCOL,
+    SUBPROTOCOL_PREFIX,
+    RequestHead,
+    is_count,
+    is_nonce,
+    parse_request_head,
+)
+from emulation.session import Session
+from emulation.transports.headers import application_headers
+from emulation.transports.opening import begin, is_token, opened
+from emulation.transports.scope import binding_of, websocket_scope
+
+if TYPE_CHECKING:
+    from emulation.bridge import App, Receive, Scope, Send
+    from emulation.carrier import Carrier
+    from emulation.registry import Registry
+    from emulation.transports.marker import Marker
+
+__all__ = ["serve_websocket"]
+
+logger = logging.getLogger("emulation.transports")
+
+# What is acknowledged alone is acknowledged this late (seconds), so that `bufferedAmount` falls
+# although the application answers nothing.
+_ACK_SECONDS = 0.1
+_WRITE_BYTES = 256 * 1024
+# The largest control document: a head, with room.
+_MAX_DOCUMENT = 4096
+
+
+async def serve_websocket(
+    registry: Registry,
+    app: App,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    marker: Marker,
+    query: bytes,
+    origin: bytes | None,
+) -> None:
+    """Serve one native socket: start or join, or resume a session."""
+    if (await receive())["type"] != "websocket.connect":
+        return
+    offered = scope.get("subprotocols") or []
+    first = offered[0] if offered else ""
+    native = NativeSocket(registry, scope, send, marker, origin)
+    try:
+        if first == RESUME_SUBPROTOCOL:
+            await native.accept(first, [])
+        elif first.startswith(SUBPROTOCOL_PREFIX) and is_nonce(first[len(SUBPROTOCOL_PREFIX) :]):
+            await _open(native, app, first, list(offered[1:]), query)
+        else:
+            await send({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
+            return
+        await native.serve(receive)
+    except RemoteProtocolError as error:
+        await native.fail(error)
+    except OSError:
+        pass  # the client has left; the session waits for its next transport
+    finally:
+        native.lose()
+
+
+async def _open(
+    native: NativeSocket, app: App, selected: str, protocols: list[str], query: bytes
+) -> None:
+    registry, scope = native.registry, native.scope
+    nonce = selected[len(SUBPROTOCOL_PREFIX) :]
+    binding = binding_of(scope, query)
+    start = registry.starts.get(nonce)
+    if start is not None and (start.binding != binding or not start.joins):
+        await native.accept(selected, [])
+        await native.say(document("gone", start.session.number))
+        await native.close()
+        return
+    if start is None:
+        if not all(map(is_token, protocols)):
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "a protocol that is no token")
+        started = websocket_scope(scope, query, nonce, protocols, registry.config)
+        try:
+            start = begin(registry, app, started, nonce, binding)
+        except RemoteProtocolError:
+            await native.accept(selected, [])
+            raise
+        start.session.transport = "websocket"
+    else:
+        start.touch()
+    native.make_carrier(nonce)
+    decision = await start.wait(registry.config.open_answer_time)
+    headers = application_headers(decision.headers) if isinstance(decision, Accepted) else []
+    await native.accept(selected, headers)
+    if native.carrier is not None:
+        await native.say(document("secret", native.carrier.secret, registry.node))
+    native.start = start
+    if decision is None:
+        await native.say(document("hello"))
+        native.await_decision()
+    else:
+        await native.tell(decision)
+
+
+class NativeSocket:
+    """A native socket as the home of one session."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        scope: Scope,
+        send: Send,
+        marker: Marker,
+        origin: bytes | None,
+    ) -> None:
+        self.registry = registry
+        self.scope = scope
+        self.transport = "websocket"
+        self.carrier: Carrier | None = None
+        self.start: Start | None = None
+        self.session: Session | None = None
+        self.check_at: float | None = None
+        self._send = send
+        self._marker = marker
+        self._origin = origin or b""
+        self._is_accepted = False
+        self._is_busy = False
+        self._is_over = False
+        self._is_part = False
+        self._say_ping = False
+        self._say_ack = False
+        self._resumed_number = 0
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._heard = registry.loop.time()
+        self._opened = self._pinged = self._heard
+        self._waiting: asyncio.Task[None] | None = None
+
+    # --- What goes down ---------------------------------------------------------------------------
+
+    async def accept(self, subprotocol: str, headers: list[tuple[bytes, bytes]]) -> None:
+        """Answer the upgrade."""
+        self._is_accepted = True
+        self.registry.natives.add(self)
+        await self._send(
+            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
+        )
+
+    async def say(self, frame: Frame) -> None:
+        """Send a document."""
+        await self._send({"type": "websocket.send", "text": "\0" + frame_to_json(frame).decode()})
+
+    async def close(self) -> None:
+        """Close the native socket; what its code is means nothing."""
+        self.lose()
+        await self._send({"type": "websocket.close", "code": CloseCode.NORMAL})
+
+    async def fail(self, error: RemoteProtocolError) -> None:
+        """Tell the page what it did wrong, and close."""
+        if not self._is_accepted:
+            await self._send({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
+            return
+        try:
+            await self.say(document("error", error.status, error.text))
+            await self.close()
+        except OSError:
+            pass  # nobody is there to be told
+
+    def make_carrier(self, nonce: str) -> None:
+        """Make the carrier of this key if nobody has it, or join the one this nonce made."""
+        registry, key = self.registry, self._marker.key
+        hook = registry.config.principal
+        carrier = registry.carriers.get(key)
+        if carrier is None:
+            principal = None if hook is None else hook(self.scope)
+            carrier = registry.new_carrier(key, self._origin, principal)
+            carrier.made_by = nonce
+        if carrier.made_by == nonce:
+            self.carrier = carrier
+
+    def await_decision(self) -> None:
+        """Tell the decision when it comes; the page has had `hello`."""
+        self._waiting = self.registry.loop.create_task(self._tell_later())
+
+    async def _tell_later(self) -> None:
+        assert self.start is not None
+        decision = await self.start.wait(self.registry.config.open_timeout)
+        try:
+            await self.tell(decision or Refused(503))
+        except OSError:
+            pass  # the client has left; its next try joins the start
+
+    async def tell(self, decision: Accepted | Refused) -> None:
+        """Tell the decision of the application; an accepted session is at home here."""
+        assert self.start is not None
+        session = self.start.session
+        if isinstance(decision, Refused):
+            await self.say(document("refused", session.number, decision.status))
+            await self.close()
+            return
+        await self.say(opened(self.registry, session.number, decision))
+        if session.home is None:
+            self.settle(session)
+
+    def settle(self, session: Session) -> None:
+        """Make this the session's home."""
+        self.session = session
+        session.attached = True
+        session.move(self)
+        session.transport = self.transport
+        self.registry.deadlines.watch(self, self._next_check())
+        self._push()
+
+    def wake(self, session: Session) -> None:
+        """Write what there is: see Home."""
+        self._push()
+
+    def leave(self, session: Session) -> None:
+        """The session has moved: see Home."""
+        if self.session is session:
+            self.session = None
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the native socket without waiting."""
+        self._is_over = True
+        run_eagerly(self._hang_up())
+
+    async def _hang_up(self) -> None:
+        try:
+            await self._send({"type": "websocket.close", "code": CloseCode.NORMAL})
+        except (OSError, RuntimeError):
+            pass  # it is closed already: the server says so in one of these ways
+
+    def heard(self) -> float:
+        """Return when something was last heard: see Home."""
+        return self._heard
+
+    def _push(self) -> None:
+        if self._is_busy or self._is_over:
+            return
+        self._is_busy = True
+        run_eagerly(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self.session is not None and not self._is_over:
+                if not await self._write_some(self.session):
+                    break
+        except OSError:
+            self.lose()  # the client has left, says the server
+        except Exception:
+            # Whoever has a message runs this: a fault of a server or a middleware around us must
+            # not reach it.
+            logger.exception("Writing to a native socket failed")
+            self.lose()
+        finally:
+            self._is_busy = False
+
+    async def _write_some(self, session: Session) -> bool:
+        connection = session.connection
+        frames = connection.frames_after(session.written, _WRITE_BYTES)
+        if frames:
+            session.written = max(session.written, connection.acknowledged) + len(frames)
+            for kind, payload in frames:
+                if self.session is not session:
+                    return False
+                await self._send_frame(kind, payload)
+            return True
+        if self._say_ping:
+            self._say_ping = False
+            await self.say(_PING)
+            return True
+        if session.ended_badly:
+            await self.say(document("gone", session.number))
+            await self.close()
+            return False
+        if connection.owes_credit and not connection.is_over:
+            await self.say(document("credit", *connection.tell_credit()))
+            return True
+        if connection.owes_ack or self._say_ack:
+            self._say_ack = False
+            await self.say(document("ack", connection.tell_ack()))
+            return True
+        if connection.state is State.CLOSED:
+            await self.close()
+        return False
+
+    async def _send_frame(self, kind: int, payload: bytes) -> None:
+        if kind in (TEXT_PART, BINARY_PART):
+            await self.say(_PART)
+        if kind in (TEXT, TEXT_PART):
+            text = payload.decode()
+            if text.startswith("\0"):
+                text = "\0" + text
+            await self._send({"type": "websocket.send", "text": text})
+        elif kind == CLOSE:
+            await self.say((CLOSE, payload))
+        else:
+            await self._send({"type": "websocket.send", "bytes": payload})
+
+    # --- What comes up ----------------------------------------------------------------------------
+
+    async def serve(self, receive: Receive) -> None:
+        """Take what comes until the client leaves.
+
+        Raises RemoteProtocolError where the page breaks the protocol.
+        """
+        while not self._is_over:
+            event = await receive()
+            if event["type"] != "websocket.receive":
+                return
+            self._heard = self.registry.loop.time()
+            text = event.get("text")
+            if text is None:
+                self._take(BINARY, event["bytes"])
+            elif not text.startswith("\0"):
+                self._take(TEXT, text.encode("utf-8", "surrogatepass"))
+            elif text.startswith("\0\0"):
+                self._take(TEXT, text[1:].encode("utf-8", "surrogatepass"))
+            else:
+                await self._take_document(text[1:])
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if self._is_part:
+            self._is_part = False
+            kind = TEXT_PART if kind == TEXT else BINARY_PART
+        session = self.session
+        if session is None:
+            if self._is_over:
+                return  # the session has moved while this was on its way
+            raise _broken("a message before the socket is open")
+        self._take_numbered(session, (kind, payload))
+
+    def _take_numbered(self, session: Session, frame: Frame) -> None:
+        connection = session.connection
+        number = connection.received + 1
+        try:
+            session.take(number, [frame])
+            if connection.received < number and not connection.is_over:
+                raise _broken("a message beyond the credit")
+        except RemoteProtocolError as error:
+            session.reject(error)
+            return
+        if connection.owes_ack:
+            self._push()
+        elif self._ack_timer is None:
+            self._ack_timer = self.registry.loop.call_later(_ACK_SECONDS, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._ack_timer = None
+        session = self.session
+        if session is not None and session.connection.received > session.connection.ack_told:
+            self._say_ack = True
+            self._push()
+
+    async def _take_document(self, text: str) -> None:
+        if len(text) > _MAX_DOCUMENT:
+            raise _broken("a document over the limit")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            raise _broken("a document that is not JSON") from None
+        if type(value) is not list:
+            raise _broken("a document that is no array")
+        kind, payload = frame_from_json(value)
+        name = payload[0] if kind == DOCUMENT else ""
+        if name == "head":
+            self._take_head(payload)
+            if len(payload) > 5:
+                await self._resume(payload[5])
+            return
+        session = self.session
+        if session is None:
+            if not self._is_over:
+                raise _broken("a document before the head")
+        elif kind != DOCUMENT:
+            self._take_numbered(session, (kind, payload))
+        else:
+            await self._take_control(session, payload)
+
+    async def _take_control(self, session: Session, payload: list[Any]) -> None:
+        name = payload[0]
+        if name == "part":
+            self._is_part = True
+        elif name == "ping":
+            await self.say(document("ack", session.connection.tell_ack()))
+        elif name == "ack":
+            if len(payload) < 2 or not is_count(payload[1]):
+                raise _broken("an acknowledgement without its number")
+            try:
+                session.take_ack(payload[1])
+            except RemoteProtocolError as error:
+                session.reject(error)
+
+    def _take_head(self, payload: list[Any]) -> None:
+        """Learn which socket this is; raises RemoteProtocolError for a wrong secret."""
+        head = parse_request_head([(DOCUMENT, payload)])
+        carrier = self.carrier
+        if head.secret or carrier is None:
+            carrier = self._find_carrier(head)
+        if len(payload) > 5:
+            self.carrier = carrier
+            self._resumed_number = head.number
+            return
+        if self.start is None:
+            raise _broken("a head without a start")
+        session = self.start.session
+        self.registry.place(session, carrier, head.number)
+        if head.secret:
+            session.is_known = True
+
+    def _find_carrier(self, head: RequestHead) -> Carrier:
+        hook = self.registry.config.principal
+        principal = None if hook is None else hook(self.scope)
+        return self.registry.find_carrier(
+            self._marker.key, head.secret, head.node, self._origin, principal
+        )
+
+    async def _resume(self, ack: Any) -> None:
+        carrier = self.carrier
+        if carrier is None or self.start is not None or not is_count(ack):
+            raise _broken("a resume that is none")
+        session = carrier.sessions.get(self._resumed_number)
+        if session is None:
+            await self.say(document("gone", self._resumed_number))
+            await self.close()
+            return
+        session.is_known = True
+        try:
+            session.take_ack(ack)
+        except RemoteProtocolError as error:
+            session.reject(error)
+        connection = session.connection
+        await self.say(document("resumed", connection.tell_ack(), *connection.tell_credit()))
+        self.settle(session)
+
+    # --- The end ----------------------------------------------------------------------------------
+
+    def lose(self) -> None:
+        """Note that the native socket is gone: the session is at home on its carrier again."""
+        self._is_over = True
+        self.registry.natives.discard(self)
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        if self._waiting is not None and self._waiting is not asyncio.current_task():
+            self._waiting.cancel()
+        session, self.session = self.session, None
+        if session is None or session.home is not self:
+            return
+        session.home = None
+        if session.carrier is not None:
+            session.carrier.hear()
+            session.carrier.adopt(session)
+        elif self.start is not None:
+            # Its page has not said yet which socket of the carrier this is.
+            session.attached = False
+            self.start.await_attach()
+
+    def _next_check(self) -> float:
+        return self._pinged + self.registry.config.heartbeat
+
+    def check(self, now: float) -> float | None:
+        """Ping, and give up a client that is not heard: see Guarded."""
+        config = self.registry.config
+        session = self.session
+        if session is None or self._is_over:
+            return None
+        if now >= self._heard + max(config.resume_time, 2 * config.heartbeat + 5):
+            session.fail("its page has not been heard of for the resume time")
+            return None
+        if session.carrier is None and now >= self._opened + config.attach_timeout:
+            session.fail("its page has not sent its head (attach_timeout)")
+            return None
+        self._pinged = now
+        self._say_ping = True
+        self._push()
+        return self._next_check()
+
+
+def _broken(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+
+
+_PING = document("ping")
+_PART = document("part")
