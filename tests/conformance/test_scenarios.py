@@ -32,9 +32,19 @@ def runs(scenario: Scenario, server: str) -> bool:
 )
 async def test_scenario(servers: Servers, server: str, transport: str, scenario: Scenario) -> None:
     running = servers.get(BARE if transport == NATIVE else EMULATED, server)
-    stage = Stage(running.url, server, transport)
+    await run(scenario, Stage(running.url, server, transport))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_plain_websocket_passes_the_middleware(servers: Servers, scenario: Scenario) -> None:
+    running = servers.get(EMULATED)
+    await run(scenario, Stage(running.url, "uvicorn", NATIVE))
+
+
+async def run(scenario: Scenario, stage: Stage) -> None:
+    """Play the scenario; each of its sockets has to start the application once, as it said."""
     with anyio.fail_after(scenario.timeout):
         await scenario.run(stage)
-    reported = None if transport == NATIVE else transport
+    reported = None if stage.transport == NATIVE else stage.transport
     starts = await stage.starts()
     assert [start["transport"] for start in starts] == [reported] * stage.expected_starts
