@@ -5,4 +5,4 @@ from tests.apps.quart_app import app
 
 __all__ = ["app"]
 
-app.asgi_app = WebSocketEmulation(app.asgi_app)  # type: ignore[method-assign]
+app.asgi_app = WebSocketEmulation(app.asgi_app)  # type: ignore[arg-type,assignment,method-assign]
