@@ -17,17 +17,16 @@ demo: ## start the demo; it says what to open
 	@scripts/setup demo
 	@exec .venv/bin/python -m examples.demo
 
-test: ## check the source and run the tests; ARGS="-k name" is passed to pytest
+test: ## check the source and run the tests; with ARGS="-k name" a part of them
 	@scripts/setup test
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(if $(ARGS),$(ARGS),--cov)
 
 test-full: ## run the long tests too
 	@scripts/setup test
 	@$(PYTEST) --full $(ARGS)
 
-coverage: ## run the tests and report the branches that no test took
-	@scripts/setup test
-	@$(PYTEST) --cov $(ARGS)
+coverage: ## show the branches that the last `make test` did not take
+	@.venv/bin/coverage report --show-missing
 
 lint: ## check the source only
 	@scripts/setup test
