@@ -134,6 +134,8 @@ class Exchange:
         self.method = request.method.decode("latin-1")
         self.target = request.target.decode("latin-1")
         self.headers = Headers(request.headers.raw_items())
+        if "Host" not in self.headers:  # HTTP/1.0 needs none, the server may
+            self.headers.set("Host", "{}:{}".format(*relay.to))
         self.is_upgrade = "Upgrade" in self.headers
         self.is_tunnel = False
         self.body = Body(self._client_body())
