@@ -1,0 +1,93 @@
+"""Which answers are ours, and what those mean that are none (docs/protocol.md sections 3, 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.codec import decode_body
+from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame
+from emulation.protocol.handshake import parse_answer_head
+from emulation.testing.exceptions import Failure, GivenUp, KeyTaken, Refused, TooLarge
+from emulation.testing.http import Exchange
+
+__all__ = ["Answer", "check_head", "find", "read_answer", "take_status"]
+
+# `@` is the type of a document in the binary form, `[` begins a line of the JSON form.
+_FIRST_BYTES: Final = {b"@": True, b"[": False}
+
+
+class Answer(NamedTuple):
+    """The frames of an answer behind its head; `is_whole` says that its `end` came."""
+
+    frames: list[Frame]
+    is_whole: bool
+    headers: list[tuple[str, str]]
+
+
+async def read_answer(
+    exchange: Exchange, key: str, number: int, *, limit: int, timeout: float
+) -> Answer:
+    """Read an answer whole and check it; raises Failure where it is none of ours, or an error."""
+    body = await exchange.read_whole(timeout)
+    if exchange.status == 413:
+        raise TooLarge("the body was too large")
+    is_binary = _FIRST_BYTES.get(body[:1])
+    if is_binary is None:
+        raise Failure(f"an answer that is not ours, with status {exchange.status}")
+    try:
+        frames, is_whole = decode_body(body, binary=is_binary, limit=limit)
+    except RemoteProtocolError as error:
+        raise Failure(f"an answer that is not ours: {error}") from error
+    is_error = exchange.status != 200
+    check_head(frames, key, number, is_error=is_error)
+    if is_error:
+        take_status(exchange, frames)
+    return Answer(frames[1:], is_whole, exchange.headers)
+
+
+def check_head(frames: Sequence[Frame], key: str, number: int, *, is_error: bool = False) -> None:
+    """Make sure that a body begins with our head for this request; raises Failure."""
+    if frames and frames[0][0] == DOCUMENT:
+        document = frames[0][1]
+        if document[0] == "head" and document[1:2] != [WIRE_VERSION]:
+            raise GivenUp(f"the server speaks version {document[1:2]} of the wire")
+    try:
+        head = parse_answer_head(frames)
+    except RemoteProtocolError as error:
+        raise Failure(f"an answer that is not ours: {error}") from error
+    if head.number == 0 and is_error:
+        return
+    if (head.key, head.number) != (key, number):
+        raise Failure("an answer to another request")
+
+
+def take_status(exchange: Exchange, frames: Sequence[Frame]) -> None:
+    """Raise what an error answer of ours means: Refused, or a kind of Failure."""
+    refused = find(frames, "refused")
+    if refused is not None and len(refused) > 2 and type(refused[2]) is int:
+        raise Refused(refused[2])
+    error = find(frames, "error")
+    text = f"{exchange.status}: {error[2] if error and len(error) > 2 else 'no sentence'}"
+    if exchange.status == 400:
+        raise Failure(text, counts=True)
+    if exchange.status == 409:
+        raise KeyTaken(text)
+    if exchange.status in (408, 421):
+        raise Failure(text)
+    if exchange.status in (429, 503):
+        wait = exchange.header("retry-after") or ""
+        raise Failure(text, wait=float(wait) if wait.isascii() and wait.isdigit() else 1.0)
+    if 400 <= exchange.status < 500:
+        raise GivenUp(text)
+    raise Failure(text)
+
+
+def find(frames: Sequence[Frame], name: str) -> list[Any] | None:
+    """Return the first document of this name."""
+    for kind, payload in frames:
+        if kind == DOCUMENT and payload[0] == name:
+            found: list[Any] = payload
+            return found
+    return None

@@ -1,0 +1,52 @@
+"""How long the client keeps trying, and how it pauses between its tries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+from emulation.testing.exceptions import Failure, GivenUp
+
+__all__ = ["Patience"]
+
+# The first try again goes at once: most cuts are those of an intermediary that is still there.
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+# Section 10: after so many answers that find fault with a request it is not sent again.
+_FAULTS: Final = 3
+
+
+class Patience:
+    """Count failures between two answers of the server, for `limit` seconds at most."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: the server has answered."""
+        self._since = asyncio.get_running_loop().time()
+        self._tries = 0
+        self._faults = 0
+
+    async def pause(self, failure: Failure, wake: asyncio.Event | None = None) -> None:
+        """Wait before the next try, or until `wake` is set; raises GivenUp instead of a last one."""
+        self._faults += failure.counts
+        now = asyncio.get_running_loop().time()
+        if isinstance(failure, GivenUp):
+            raise failure
+        if self._faults >= _FAULTS or now - self._since >= self.limit:
+            raise GivenUp(f"given up: {failure}") from failure
+        pause = min(_FIRST_PAUSE * 2.0 ** (self._tries - 1), _LONGEST_PAUSE) if self._tries else 0.0
+        self._tries += 1
+        await sleep(max(pause, failure.wait), wake)
+
+
+async def sleep(seconds: float, wake: asyncio.Event | None = None) -> None:
+    """Sleep so long, or until `wake` is set."""
+    if wake is None:
+        await asyncio.sleep(seconds)
+        return
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(wake.wait(), seconds)
