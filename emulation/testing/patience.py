@@ -31,7 +31,7 @@ class Patience:
         self._faults = 0
 
     async def pause(self, failure: Failure, wake: asyncio.Event | None = None) -> None:
-        """Wait before the next try, or until `wake` is set; raises GivenUp instead of a last one."""
+        """Wait before the next try, or until `wake` is set; raises GivenUp in place of the last."""
         self._faults += failure.counts
         now = asyncio.get_running_loop().time()
         if isinstance(failure, GivenUp):
