@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .config import Network, Scope, network
+from emulation.config import Network, Scope, network
 
 __all__ = ["Decision", "OriginPolicy"]
 

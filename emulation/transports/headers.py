@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from ..exceptions import LocalProtocolError, RemoteProtocolError
+from emulation.exceptions import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "EVENT_STREAM",
