@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -143,9 +144,11 @@ class NativeHome:
     async def _say_head(self, *more: Any) -> None:
         carrier = self._carrier
         number = self._socket.number
-        await self._send(
-            document("head", WIRE_VERSION, carrier.secret, number, carrier.node, *more)
-        )
+        # A server that refuses has already hung up; what it said is still to be read.
+        with suppress(Failure):
+            await self._send(
+                document("head", WIRE_VERSION, carrier.secret, number, carrier.node, *more)
+            )
 
     async def _read_decision(self) -> None:
         timeout = _FIRST_MESSAGE_TIMEOUT
