@@ -7,6 +7,7 @@ in a URL only to count requests.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from asyncio import BaseTransport, Transport
 from collections import Counter
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
@@ -24,6 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MEMBERS = "/live/"
 MARKER = re.compile(rb"(?:^|&)emulation=([a-z]+)\.")
 LINKS_KEPT = 1000
+# So long, in seconds, a page that is there may have no request under way.
+LONGEST_GAP = 2.0
 
 
 class Connection(HttpToolsProtocol):
@@ -42,6 +46,7 @@ class Link:
     streams: str = "pass"
     requests: Counter[str] = field(default_factory=Counter)
     in_use: Counter[Transport] = field(default_factory=Counter)
+    is_busy: asyncio.Event = field(default_factory=asyncio.Event)
 
     @contextmanager
     def carrying(self, scope: Scope) -> Iterator[None]:
@@ -50,14 +55,22 @@ class Link:
         self.requests[marker[1].decode() if marker else "native"] += 1
         transport = scope["state"]["transport"]
         self.in_use[transport] += 1
+        self.is_busy.set()
         try:
             yield
         finally:
             self.in_use[transport] -= 1
             self.in_use += Counter()  # drops what is no longer in use
+            if not self.in_use:
+                self.is_busy.clear()
 
-    def cut(self) -> int:
-        """Break all connections in use at once, and return their number."""
+    async def cut(self) -> int:
+        """Break all connections in use at once, and return their number.
+
+        Between two polls there is none: the next one is broken then.
+        """
+        with anyio.move_on_after(LONGEST_GAP):
+            await self.is_busy.wait()
         transports = [*self.in_use]
         for transport in transports:
             transport.abort()
@@ -125,11 +138,11 @@ class Network:
             }:
                 link = self._link(request.path_params["member"])
                 link.websockets, link.streams = websockets, streams
-                return JSONResponse({"cut": link.cut()})
+                return JSONResponse({"cut": await link.cut()})
         return JSONResponse({"error": "no such setting"}, status_code=400)
 
     async def _cut(self, request: Request) -> Response:
-        return JSONResponse({"cut": self._link(request.path_params["member"]).cut()})
+        return JSONResponse({"cut": await self._link(request.path_params["member"]).cut()})
 
 
 def swallowing_receive(receive: Receive) -> Receive:

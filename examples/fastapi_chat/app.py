@@ -1,4 +1,4 @@
-"""A chat in FastAPI, as its tutorial writes it, and the one line that lets it through everywhere."""
+"""A chat in FastAPI, as its tutorial has it, and the line that lets it through everywhere."""
 
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import HTMLResponse

@@ -19,7 +19,8 @@ PAGE = """<!doctype html>
   <script src="/emulation.js"></script>
   <script>
     const form = document.querySelector("form");
-    const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/echo`);
+    const scheme = location.protocol.replace("http", "ws");
+    const socket = new WebSocket(`${scheme}//${location.host}/echo`);
     const show = (text) => {
       document.querySelector("ol").append(Object.assign(document.createElement("li"), {
         textContent: text

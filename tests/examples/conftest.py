@@ -1,0 +1,3 @@
+from tests.support.fixtures import browser
+
+__all__ = ["browser"]
