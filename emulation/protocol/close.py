@@ -36,8 +36,8 @@ def is_sendable(code: int) -> bool:
 def close_payload(code: int | None, reason: str = "") -> bytes:
     """Make the payload of a close frame; None stands for no code.
 
-    Raises LocalProtocolError for a code that may not be sent, a reason without a code, or a reason
-    of more than 123 bytes of UTF-8.
+    Raises LocalProtocolError for a code that may not be sent, a reason without a code, with a lone
+    surrogate, or of more than 123 bytes of UTF-8.
     """
     if code is None or code == CloseCode.NO_STATUS:
         if reason:
@@ -48,7 +48,10 @@ def close_payload(code: int | None, reason: str = "") -> bytes:
             f"close code {code} may not be sent; use 1000, 1001 to 1014 (not 1004 to 1006), "
             "or 3000 to 4999"
         )
-    encoded = reason.encode()
+    try:
+        encoded = reason.encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError("a reason with a lone surrogate is not Unicode") from None
     if len(encoded) > MAX_REASON_BYTES:
         raise LocalProtocolError(
             f"a close reason has at most {MAX_REASON_BYTES} bytes of UTF-8, this one {len(encoded)}"

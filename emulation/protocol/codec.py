@@ -46,12 +46,19 @@ _UNKNOWN_NUMBERED: Final = LAST_NUMBERED
 # A frame's JSON may be six times its text (`\uXXXX` for each character).
 _JSON_EXPANSION: Final = 6
 
-_encode_json = json.JSONEncoder(separators=(",", ":")).encode
-_encode_string = json.encoder.encode_basestring_ascii
-
 
 def _malformed(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
+
+
+def _refuse_constant(name: str) -> None:
+    # Python reads NaN and Infinity, which are no JSON (RFC 8259 section 6).
+    raise _malformed("not JSON")
+
+
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
+_encode_string = json.encoder.encode_basestring_ascii
+_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 class Encoder(Protocol):
@@ -114,11 +121,13 @@ def _head(kind: int, length: int) -> bytes:
 class BinaryDecoder:
     """Read a body in the binary form; no frame may have a payload over `limit` bytes."""
 
-    __slots__ = ("_buffer", "_limit", "_offset", "ended", "frames")
+    __slots__ = ("_buffer", "_limit", "_needed", "_offset", "ended", "frames")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._buffer = b""
+        # What came of the next frame, and how much of it there must be to go on.
+        self._buffer = bytearray()
+        self._needed = 0
         self._offset = 0
         self.frames = 0
         self.ended = False
@@ -130,12 +139,20 @@ class BinaryDecoder:
         with 413 where a frame is over the limit.
         """
         if self._buffer:
-            data = self._buffer + data
+            # A frame that comes byte by byte is looked at once, when it is whole.
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        self._needed = 0
         frames: list[Frame] = []
         position = 0
         size = len(data)
         while size - position >= 2 and not self.ended:
             kind = data[position]
+            if kind == 0 or kind >= 0x80:
+                raise _malformed("no such frame type")
             length = data[position + 1]
             start = position + 2
             if length >= 0x80:
@@ -146,9 +163,8 @@ class BinaryDecoder:
                 raise RemoteProtocolError(413, CloseCode.TOO_BIG, "a frame is over the limit")
             end = start + length
             if end > size:
+                self._needed = end - position
                 break
-            if kind == 0 or kind >= 0x80:
-                raise _malformed("no such frame type")
             payload: Any = data[start:end]
             if kind == DOCUMENT:
                 payload = _parse_document(payload)
@@ -158,7 +174,8 @@ class BinaryDecoder:
                 frames.append((kind, payload))
             self.frames += 1
             position = end
-        self._buffer = b"" if self.ended else data[position:]
+        if not self.ended:
+            self._buffer += data[position:]
         self._offset += position
         return frames
 
@@ -207,12 +224,11 @@ class JSONEncoder:
 class JSONDecoder:
     """Read a body in the JSON form; no line may be longer than six times `limit` bytes."""
 
-    __slots__ = ("_limit", "_offset", "_pieces", "_waiting", "ended", "frames")
+    __slots__ = ("_buffer", "_limit", "_offset", "ended", "frames")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit * _JSON_EXPANSION
-        self._pieces: list[bytes] = []
-        self._waiting = 0
+        self._buffer = bytearray()
         self._offset = 0
         self.frames = 0
         self.ended = False
@@ -228,20 +244,19 @@ class JSONDecoder:
         for line in lines:
             if self.ended:
                 return frames
-            if self._pieces:
-                line = b"".join((*self._pieces, line))
-                self._pieces, self._waiting = [], 0
-            self._check(len(line))
+            self._check(line)
+            if self._buffer:
+                line = bytes(self._buffer + line)
+                self._buffer.clear()
             frames += self._line(line)
             self._offset += len(line) + 1
-        if rest and not self.ended:
-            self._waiting += len(rest)
-            self._check(self._waiting)
-            self._pieces.append(rest)
+        if not self.ended:
+            self._check(rest)
+            self._buffer += rest
         return frames
 
-    def _check(self, size: int) -> None:
-        if size > self._limit:
+    def _check(self, more: bytes) -> None:
+        if len(self._buffer) + len(more) > self._limit:
             raise RemoteProtocolError(413, CloseCode.TOO_BIG, "a line is over the limit")
 
     def _line(self, line: bytes) -> list[Frame]:
@@ -257,12 +272,11 @@ class JSONDecoder:
 
 
 def _parse_array(text: bytes) -> list[Any]:
-    if not text.isascii():
-        raise _malformed("JSON that is not ASCII")
     try:
-        value = json.loads(text)
+        # Not by json.loads, which takes bytes with zeros among them for UTF-16.
+        value = _decode_json(text.decode("ascii"))
     except (ValueError, RecursionError):
-        raise _malformed("not JSON") from None
+        raise _malformed("not JSON in ASCII") from None
     if type(value) is not list:
         raise _malformed("JSON that is not an array")
     return value
@@ -339,7 +353,9 @@ def frame_to_json(frame: Frame) -> bytes:
     if kind == CLOSE:
         close: list[str | int] = ["c"]
         if payload:
-            close += [int.from_bytes(payload[:2], "big"), payload[2:].decode()]
+            close.append(int.from_bytes(payload[:2], "big"))
+        if payload[2:]:
+            close.append(payload[2:].decode())
         return _encode_json(close).encode("ascii")
     return b'["%s","%s"]' % (b"b" if kind == BINARY else b"p", base64.b64encode(payload))
 

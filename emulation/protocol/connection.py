@@ -63,6 +63,9 @@ _MOVES: Final[dict[tuple[State, _Move], State]] = {
     (State.CLOSE_TAKEN, _Move.FAIL): State.FAILED,
 }
 
+# The most bytes that a code point has in UTF-8: no part of a text can be shorter.
+_MAX_CODE_POINT: Final = 4
+
 # A message as its receiver gets it, with the bytes of payload that it had on the wire.
 Message = tuple[str | bytes, int]
 
@@ -192,9 +195,10 @@ class Connection:
 
     def _send_parts(self, kind: int, payload: bytes) -> None:
         part = TEXT_PART if kind == TEXT else BINARY_PART
+        part_size = max(self.limits.part_size, _MAX_CODE_POINT)
         start, size = 0, len(payload)
-        while size - start > self.limits.part_size:
-            end = start + self.limits.part_size
+        while size - start > part_size:
+            end = start + part_size
             if kind == TEXT:
                 # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
                 while payload[end] & 0xC0 == 0x80:
@@ -262,9 +266,7 @@ class Connection:
             text = "an acknowledgement of what was never sent"
             raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
         for _ in range(number - self.acknowledged):
-            kind, payload = self._frames.popleft()
-            if kind != CLOSE:
-                self._unacknowledged_bytes -= len(payload)
+            self._unacknowledged_bytes -= _cost(self._frames.popleft())
         self.acknowledged = number
         return True
 
@@ -282,16 +284,16 @@ class Connection:
     def take(self, first: int, frames: Sequence[Frame], *, bounded: bool = False) -> None:
         """Take numbered frames, the first of which has the number `first`, as far as may be.
 
-        What was taken before is passed over, after a gap nothing is taken, and where `bounded` the
-        credit that was granted ends it; `received` then says how far it went. Messages that are
-        whole wait in `inbox`. Raises RemoteProtocolError with the code that ends the session: 1002,
-        1007 or 1009; what stood before the fault has been taken.
+        What was taken before is passed over, after a gap or a close nothing is taken, and where
+        `bounded` the credit that was granted ends it; `received` then says how far it went.
+        Messages that are whole wait in `inbox`. Raises RemoteProtocolError with the code that ends
+        the session, 1002, 1007 or 1009; what stood before the fault has been taken.
         """
         if first > self.received + 1 or self.state is State.FAILED:
             return
         for kind, payload in islice(frames, self.received + 1 - first, None):
             if self.close_taken is not None:
-                raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "a frame after the close")
+                break
             if kind == CLOSE:
                 self._take_close(payload)
                 continue
@@ -317,34 +319,36 @@ class Connection:
         return self._bytes_taken + size <= granted.bytes and self.received < granted.frames
 
     def _complete(self, kind: int, payload: bytes) -> Message:
+        self._check_size(len(self._pieces) + len(payload))
         if self._pieces_kind:
-            if self._pieces_kind != kind:
-                raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "parts of two kinds")
-            self._check_size(len(self._pieces) + len(payload))
-            self._pieces += payload
-            payload = bytes(self._pieces)
-            self._pieces = bytearray()
-            self._pieces_kind = 0
-        else:
-            self._check_size(len(payload))
-        if kind == BINARY:
-            return payload, len(payload)
-        try:
-            return payload.decode(), len(payload)
-        except UnicodeDecodeError:
-            text = "a text that is not UTF-8"
-            raise RemoteProtocolError(400, CloseCode.INVALID_DATA, text) from None
+            self._check_kind(kind)
+            payload = b"".join((self._pieces, payload))
+        message: str | bytes = payload
+        if kind == TEXT:
+            try:
+                message = payload.decode()
+            except UnicodeDecodeError:
+                text = "a text that is not UTF-8"
+                raise RemoteProtocolError(400, CloseCode.INVALID_DATA, text) from None
+        # Only now: the pieces of a message at fault stay, so that its repeat is at fault again.
+        if self._pieces_kind:
+            self._discard_pieces()
+        return message, len(payload)
 
     def _take_part(self, kind: int, payload: bytes) -> None:
         if kind not in (TEXT_PART, BINARY_PART):
             text = "a numbered frame of an unknown type"
             raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
         whole = TEXT if kind == TEXT_PART else BINARY
-        if self._pieces_kind not in (0, whole):
-            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "parts of two kinds")
+        if self._pieces_kind:
+            self._check_kind(whole)
         self._check_size(len(self._pieces) + len(payload))
         self._pieces_kind = whole
         self._pieces += payload
+
+    def _check_kind(self, kind: int) -> None:
+        if kind != self._pieces_kind:
+            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "parts of two kinds")
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.max_message_size:
@@ -362,15 +366,10 @@ class Connection:
 
     def _drop_unsent(self) -> None:
         """Forget what no number on the wire stands for, but for the own close (section 11)."""
-        closing = bool(self._frames) and self._frames[-1][0] == CLOSE
-        while self.numbered > max(self.sent, self.acknowledged):
-            kind, payload = self._frames.pop()
-            if kind != CLOSE:
-                self._unacknowledged_bytes -= len(payload)
-            else:
-                close = (kind, payload)
-        if closing and (not self._frames or self._frames[-1][0] != CLOSE):
-            self._frames.append(close)
+        unsent = [self._frames.pop() for _ in range(self.numbered - self.sent)]
+        self._unacknowledged_bytes -= sum(map(_cost, unsent))
+        if unsent and unsent[0][0] == CLOSE:
+            self._frames.append(unsent[0])
 
     def _discard_pieces(self) -> None:
         self._pieces = bytearray()
@@ -402,10 +401,10 @@ class Connection:
     @property
     def owes_credit(self) -> bool:
         """Whether the credit has grown by a quarter of the window since it was told."""
-        limits, granted = self.limits, self.granted
-        return (
-            granted.bytes - self._credit_told.bytes >= limits.window_bytes // 4
-            or granted.frames - self._credit_told.frames >= limits.window_frames // 4
+        size, frames = self.granted
+        told = self._credit_told
+        return size - told.bytes >= _quarter(self.limits.window_bytes) or (
+            frames - told.frames >= _quarter(self.limits.window_frames)
         )
 
     def tell_credit(self) -> Credit:
@@ -421,8 +420,8 @@ class Connection:
         limits = self.limits
         return (
             self.close_taken is not None
-            or self.received - self.ack_told >= limits.window_frames // 4
-            or self._bytes_taken - self._bytes_told >= limits.window_bytes // 4
+            or self.received - self.ack_told >= _quarter(limits.window_frames)
+            or self._bytes_taken - self._bytes_told >= _quarter(limits.window_bytes)
         )
 
     def tell_ack(self) -> int:
@@ -459,3 +458,7 @@ class Connection:
 
 def _cost(frame: Frame) -> int:
     return 0 if frame[0] == CLOSE else len(frame[1])
+
+
+def _quarter(window: int) -> int:
+    return max(window // 4, 1)

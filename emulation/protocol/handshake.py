@@ -27,6 +27,9 @@ __all__ = [
 SUBPROTOCOL_PREFIX: Final = "emulation."
 RESUME_SUBPROTOCOL: Final = "emulation.resume"
 
+# What JavaScript's numbers hold exactly.
+_MAX_COUNT: Final = 2**53 - 1
+
 # 128 bits in base64url without padding: 21 characters of six bits, and one of two.
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}\Z", re.ASCII)
 
@@ -79,14 +82,19 @@ def _malformed(text: str) -> RemoteProtocolError:
 
 
 def is_count(value: Any) -> bool:
-    """Tell whether the value is an integer from 0 up (JSON's true is none)."""
-    return type(value) is int and value >= 0
+    """Tell whether the value is an integer from 0 to 2**53 - 1 (JSON's true is none)."""
+    return type(value) is int and 0 <= value <= _MAX_COUNT
+
+
+def _is_name(value: Any) -> bool:
+    # ASCII, for a lone surrogate can be neither encoded nor compared in constant time.
+    return type(value) is str and value.isascii()
 
 
 def parse_request_head(frames: Sequence[Frame]) -> RequestHead:
     """Read the head of a request; raises RemoteProtocolError with 400 where it has none of ours."""
     _, secret, number, node = _head(frames, 5)
-    if type(secret) is not str or type(node) is not str or not is_count(number):
+    if not _is_name(secret) or not _is_name(node) or not is_count(number):
         raise _malformed("a head that is no request's")
     return RequestHead(secret, number, node)
 
@@ -94,7 +102,7 @@ def parse_request_head(frames: Sequence[Frame]) -> RequestHead:
 def parse_answer_head(frames: Sequence[Frame]) -> AnswerHead:
     """Read the head of an answer; raises RemoteProtocolError where it has none of ours."""
     _, key, number = _head(frames, 4)
-    if type(key) is not str or not is_count(number):
+    if not _is_name(key) or not is_count(number):
         raise _malformed("a head that is no answer's")
     return AnswerHead(key, number)
 
@@ -103,7 +111,7 @@ def _head(frames: Sequence[Frame], length: int) -> list[Any]:
     if not frames or frames[0][0] != DOCUMENT or frames[0][1][0] != "head":
         raise _malformed("a body without a head")
     head: list[Any] = frames[0][1]
-    if len(head) < 2 or head[1] != WIRE_VERSION:
+    if len(head) < 2 or type(head[1]) is not int or head[1] != WIRE_VERSION:
         raise _malformed("unsupported wire version")
     if len(head) < length:
         raise _malformed("a head that is too short")
