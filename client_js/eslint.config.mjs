@@ -15,6 +15,11 @@ export default defineConfig([
       // Used only where the engine has them.
       'es-x/no-typed-arrays': 'off',
       'no-unused-vars': ['error', { args: 'after-used', caughtErrors: 'none' }],
+      // Array's methods of the same names are meant.
+      'es-x/no-iterator-prototype-filter': 'off',
+      'es-x/no-iterator-prototype-foreach': 'off',
+      'es-x/no-iterator-prototype-map': 'off',
+      'es-x/no-iterator-prototype-some': 'off',
       'no-var': 'off',
       eqeqeq: ['error', 'always', { null: 'ignore' }],
     },

@@ -1,4 +1,212 @@
+import { createCarrier } from './carrier.js';
+import { createChoice } from './choice.js';
+import { remember, remembers } from './memory.js';
+import { scope } from './scope.js';
+import { ORDER, transports } from './transports/index.js';
+import { createWebSocketClass } from './websocket.js';
+
+/** @typedef {ReturnType<typeof createCarrier>} Carrier */
+
 /** The version of the shim, as the page may read it. */
 var version = '__VERSION__';
 
-/** @type {any} */ (self).WebSocketEmulation = { version: version };
+/**
+ * @param {any} value a list, or a text with blanks or commas
+ * @returns {any[]}
+ */
+function toArray(value) {
+  if (typeof value !== 'string') return value ? [].concat(value) : [];
+  return value.split(/[\s,]+/).filter(Boolean);
+}
+
+/**
+ * @param {string} url
+ * @returns {string} the same over HTTP
+ */
+function overHTTP(url) {
+  return url.replace(/^ws/, 'http');
+}
+
+/**
+ * Make a URL absolute.
+ *
+ * @param {string} url
+ * @returns {string} empty where it is invalid
+ */
+function absolute(url) {
+  var document = scope.document;
+  var base = document ? document.baseURI || document.URL : scope.location && scope.location.href;
+  try {
+    return (base && /^http/.test(base) ? new scope.URL(url, base) : new scope.URL(url)).href;
+  } catch (error) {
+    if (typeof scope.URL === 'function') return '';
+  }
+  if (!document) return url;
+  var anchor = document.createElement('a');
+  anchor.href = url;
+  return anchor.href;
+}
+
+/** @param {any} settings the page's, from before the script */
+function setUp(settings) {
+  var Native = scope.WebSocket;
+  var document = scope.document;
+  var scripts = document ? document.getElementsByTagName('script') : [];
+  // Engines without `currentScript` run a script when it is the last one in the document.
+  var script = (document && document.currentScript) || scripts[scripts.length - 1];
+
+  /** @param {string} name */
+  function setting(name) {
+    if (settings[name] !== undefined) return settings[name];
+    return script && script.getAttribute('data-' + name);
+  }
+
+  var isDebug = setting('debug') != null && setting('debug') !== false;
+  var location = scope.location || { href: '' };
+  // In a worker the script's own URL is not known.
+  var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec((script && script.src) || location.href) || [];
+  var directory = (script && script.src && home[2]) || '/';
+
+  /** @type {Record<string, string>} */
+  var origins = {};
+
+  /**
+   * @param {string} from
+   * @param {string} [to]
+   */
+  function addOrigin(from, to) {
+    origins[overHTTP(from)] = overHTTP(to || from).replace(/\/$/, '');
+  }
+
+  toArray(setting('origins')).forEach(function (entry) {
+    if (typeof entry === 'string') entry = entry.split('=');
+    if (entry instanceof Array) return addOrigin(entry[0], entry[1]);
+    for (var from in entry) addOrigin(from, entry[from]);
+  });
+
+  var wanted = toArray(setting('transports'));
+  /** @type {string[]} */
+  var names = (wanted.length ? wanted : ORDER).filter(function (name) {
+    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported();
+  });
+
+  /** @param {string} text */
+  function log(text) {
+    if (isDebug && scope.console) scope.console.log('emulation: ' + text);
+  }
+
+  /** @type {Record<string, ReturnType<typeof createChoice>>} */
+  var choices = {};
+  /** @type {Record<string, Carrier>} */
+  var carriers = {};
+
+  /**
+   * @param {string} origin
+   * @param {string} path
+   * @returns {Carrier}
+   */
+  function getCarrier(origin, path) {
+    var url = origin + path;
+    if (!carriers[url]) {
+      var choice = (choices[origin] = choices[origin] || createChoice(names, origin));
+      /** @type {Carrier} */
+      var carrier = createCarrier({
+        url: url,
+        choice: choice,
+        log: log,
+        ondone: function () {
+          if (carriers[url] === carrier) delete carriers[url];
+        },
+      });
+      carriers[url] = carrier;
+    }
+    return carriers[url];
+  }
+
+  /** @param {(carrier: Carrier) => void} visit */
+  function each(visit) {
+    for (var url in carriers) visit(carriers[url]);
+  }
+
+  /**
+   * Steps 1 to 7 of the constructor (WebSockets Standard).
+   *
+   * @param {string} url
+   */
+  function resolve(url) {
+    var href = absolute(url).replace(/^http/, 'ws');
+    var parts = /^(wss?:\/\/[^/?#]+)([^?#]*)(\?[^#]*)?$/.exec(href);
+    if (!parts) return null;
+    var own = overHTTP(parts[1]);
+    var path = parts[2] || '/';
+    var origin = origins[own] || own;
+    var httpURL = origin + path + (parts[3] || '');
+    return {
+      url: href,
+      origin: parts[1],
+      isListed: !!origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0),
+      httpURL: httpURL,
+      socketURL: httpURL.replace(/^http/, 'ws'),
+      getCarrier: function () {
+        return getCarrier(origin, path);
+      },
+      plain: 'plain ' + origin + path,
+      onplain: function () {
+        remember('plain ' + origin + path);
+      },
+    };
+  }
+
+  /** @param {any} target */
+  function isOurs(target) {
+    return !!target && target.isListed && !remembers(target.plain);
+  }
+
+  var WebSocket = createWebSocketClass(resolve, isOurs, Native);
+
+  listen('pagehide', function (/** @type {any} */ event) {
+    each(function (carrier) {
+      if (event.persisted) carrier.suspend();
+      else carrier.bye();
+    });
+  });
+  listen('pageshow', function (/** @type {any} */ event) {
+    if (!event.persisted) return;
+    each(function (carrier) {
+      carrier.resume();
+    });
+  });
+  listen('online', probe);
+  if (document && document.addEventListener) {
+    document.addEventListener('visibilitychange', function () {
+      if (!document.hidden) probe();
+    });
+  }
+
+  function probe() {
+    each(function (carrier) {
+      carrier.probe();
+    });
+  }
+
+  /**
+   * @param {string} type
+   * @param {(event: any) => void} listener
+   */
+  function listen(type, listener) {
+    if (scope.addEventListener) scope.addEventListener(type, listener);
+  }
+
+  settings.version = version;
+  settings.native = Native;
+  settings.WebSocket = WebSocket;
+  settings.install = function () {
+    scope.WebSocket = WebSocket;
+  };
+  settings.install();
+  scope.WebSocketEmulation = settings;
+}
+
+var settings = scope.WebSocketEmulation || {};
+// Loaded twice it is one.
+if (!settings.install) setUp(settings);

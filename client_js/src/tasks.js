@@ -1,0 +1,56 @@
+import { scope } from './scope.js';
+
+/** @type {(() => void)[]} */
+var tasks = [];
+
+var post = createPost();
+
+function run() {
+  var task = tasks.shift();
+  // An exception reaches the engine, as from any task; the next one has a task of its own.
+  if (task) task();
+}
+
+/** @returns {() => void} asks for `run` in a task of its own */
+function createPost() {
+  // Node and IE 10: a MessageChannel would keep Node running.
+  if (scope.setImmediate) return scope.setImmediate.bind(scope, run);
+  if (scope.MessageChannel) {
+    var channel = new scope.MessageChannel();
+    channel.port1.onmessage = run;
+    return function () {
+      channel.port2.postMessage(0);
+    };
+  }
+  return function () {
+    setTimeout(run, 0);
+  };
+}
+
+/**
+ * Run a function in a task of its own, after those that were given before. Timers are the last
+ * resort: a thousand chained ones take seconds.
+ *
+ * @param {() => void} task
+ */
+export function queueTask(task) {
+  tasks.push(task);
+  post();
+}
+
+/**
+ * @param {number} seconds
+ * @param {() => void} task
+ * @returns {() => void} cancels
+ */
+export function after(seconds, task) {
+  var timer = setTimeout(task, seconds * 1000);
+  return function () {
+    clearTimeout(timer);
+  };
+}
+
+/** @returns {number} seconds of a clock that should not be set back */
+export function now() {
+  return (scope.performance && scope.performance.now ? scope.performance : Date).now() / 1000;
+}

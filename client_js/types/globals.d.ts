@@ -1,0 +1,2 @@
+/** Node's global object. */
+declare var global: any;
