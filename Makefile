@@ -1,11 +1,9 @@
-# Every target sets up what it needs: see scripts/setup.
+# Every target sets up what it needs: see scripts/setup and scripts/test.
 
 SHELL := /bin/bash
 PYTHON ?= python3
 export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-
-PYTEST := .venv/bin/python -m pytest -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-full coverage lint format shim clean
@@ -18,19 +16,16 @@ demo: ## start the demo; it says what to open
 	@exec .venv/bin/python -m examples.demo
 
 test: ## check the source and run the tests; with ARGS="-k name" a part of them
-	@scripts/setup test
-	@$(PYTEST) $(if $(ARGS),$(ARGS),--cov)
+	@scripts/test $(ARGS)
 
 test-full: ## run the long tests too
-	@scripts/setup test
-	@$(PYTEST) --full $(ARGS)
+	@scripts/test --full $(ARGS)
 
 coverage: ## show the branches that the last `make test` did not take
 	@.venv/bin/coverage report --show-missing
 
 lint: ## check the source only
-	@scripts/setup test
-	@$(PYTEST) -q --durations=0 tests/test_tooling.py
+	@scripts/test tests/test_tooling.py
 
 format: ## format the source and repair what the linters can
 	@scripts/setup test
