@@ -141,7 +141,7 @@ class Carrier:
         """Make this carrier the session's home."""
         self._empty_since = None
         session.move(self)
-        session.transport = self.transport
+        session.transport = self.transport or session.transport
         if self.downstream is not None:
             session.attached = True
             self._greet[session] = None

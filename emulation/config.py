@@ -126,19 +126,19 @@ class Config:
     # --- Numbers ------------------------------------------------------------------------------
 
     # At most `max_sessions` * 2 * `window_bytes` is kept for replay; at about 10 KB for an idle
-    # session 10,000 are 100 MB. uvicorn's own answer to too many is `limit_concurrency`.
-    max_sessions: int = 10_000
+    # session 20,000 are 200 MB. uvicorn's own answer to too many is `limit_concurrency`.
+    max_sessions: int = 20_000
 
     # A carrier without sockets costs little, but each page has one.
-    max_carriers: int = 10_000
+    max_carriers: int = 20_000
 
     # Browsers stop at 255 (Chromium) and 200 (Firefox) native WebSockets.
     max_sessions_per_carrier: int = 256
 
     # For one client address, 0 for no limit. An address is not a person: a school behind NAT has
-    # one, and so has everybody behind a proxy whose X-Forwarded-For the server does not read.
-    # A tenth of all keeps one address from taking everything.
-    max_sessions_per_client: int = 1_000
+    # one, and so has everybody behind a proxy whose X-Forwarded-For the server does not read. Who
+    # knows that his clients have addresses of their own sets it; a tenth of max_sessions is sane.
+    max_sessions_per_client: int = 0
 
     # --- Surroundings -------------------------------------------------------------------------
 

@@ -145,20 +145,24 @@ class Registry:
         Raises RemoteProtocolError with 400 for a number that another one has, and with 429 where
         the carrier is full.
         """
-        other = carrier.sessions.get(number)
-        if other is session:
+        if carrier.sessions.get(number) is session:
             return
-        if other is not None or number < 1 or session.number:
-            text = "a socket's number is used twice"
-            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
-        live = sum(not kept.connection.is_over for kept in carrier.sessions.values())
-        if live >= self.config.max_sessions_per_carrier:
-            text = "too many sockets of one carrier"
-            raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, text)
+        if session.number:
+            raise _used_twice()
+        self.check_place(carrier, number)
         session.carrier = carrier
         session.number = number
         carrier.sessions[number] = session
         session.on_over.append(carrier.note_over)
+
+    def check_place(self, carrier: Carrier, number: int) -> None:
+        """Raise as `place` does where there is no place of this number on the carrier."""
+        if number < 1 or number in carrier.sessions:
+            raise _used_twice()
+        live = sum(not kept.connection.is_over for kept in carrier.sessions.values())
+        if live >= self.config.max_sessions_per_carrier:
+            text = "too many sockets of one carrier"
+            raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, text)
 
     def _bury(self, session: Session) -> None:
         """Keep of a session that is over what answers repeats, for the resume time."""
@@ -210,6 +214,11 @@ class Registry:
 def unknown_carrier() -> RemoteProtocolError:
     """Make the one answer to an unknown carrier and a wrong secret."""
     return RemoteProtocolError(404, CloseCode.ABNORMAL, "no such carrier")
+
+
+def _used_twice() -> RemoteProtocolError:
+    text = "a socket's number is used twice"
+    return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
 
 
 def _too_many(text: str) -> RemoteProtocolError:

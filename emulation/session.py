@@ -88,6 +88,7 @@ class Session:
         "connection",
         "deadlines",
         "disconnect",
+        "extension",
         "home",
         "id",
         "is_known",
@@ -95,7 +96,6 @@ class Session:
         "number",
         "on_over",
         "over_at",
-        "transport",
         "written",
     )
 
@@ -113,7 +113,8 @@ class Session:
         self.number = 0
         self.nonce = ""
         self.home: Home | None = None
-        self.transport = ""
+        # What the application finds in scope["extensions"]["emulation"].
+        self.extension = {"session": self.id, "transport": ""}
         # The highest number written on the present transport.
         self.written = 0
         self.attached = False
@@ -130,6 +131,15 @@ class Session:
         self.bye_at: float | None = None
         self.bye_number = 0
         self.check_at: float | None = None
+
+    @property
+    def transport(self) -> str:
+        """The transport that serves the session now, or is about to: "" before anybody knows."""
+        return self.extension["transport"]
+
+    @transport.setter
+    def transport(self, name: str) -> None:
+        self.extension["transport"] = name
 
     # --- The application's side -------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from emulation.config import TRANSPORTS
 from emulation.protocol.codec import Encoder
 from emulation.protocol.frames import WIRE_VERSION, Frame, document
 from emulation.testing.address import Address
-from emulation.testing.answers import Answer, find, read_answer
+from emulation.testing.answers import Answer, find, read_answer, take_status
 from emulation.testing.delivery import Delivery
 from emulation.testing.downstream import PROOF_TIME, READERS, Attach
 from emulation.testing.exceptions import Closed, Failure, GivenUp, KeyTaken, TooLarge
@@ -86,7 +86,8 @@ class Carrier:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_running = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
 
     # --- What tests use ---------------------------------------------------------------------------
@@ -107,7 +108,7 @@ class Carrier:
         """
         self._last_socket += 1
         address = self.address.join(path) if path else self.address
-        socket = EmulatedWebSocket(self._last_socket, address, subprotocols, self.switch)
+        socket = EmulatedWebSocket(self._last_socket, address, subprotocols, self)
         self._path = self._path or address
         try:
             await self._open(socket, transport or self._transport)
@@ -152,17 +153,25 @@ class Carrier:
         if self._upload_exchange:
             self._upload_exchange.abort()
 
+    def abort(self) -> None:
+        """Vanish without a word, as a page does whose machine fails."""
+        for socket in self._sockets.values():
+            socket.fail(Failure("aborted"))
+            if socket.is_open:
+                socket.home.drop()
+        self.drop()
+        self.drop_upload()
+
     async def close(self) -> None:
         """End what is left; raises what went wrong in the client itself."""
-        await self._settle()
-        await self.bye()
-        for socket in self._sockets.values():
-            if isinstance(socket.home, NativeHome):
-                await socket.home.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._http.close()
+        try:
+            await self._settle()
+            await self.bye()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._http.close()
         if self._error is not None:
             raise self._error
 
@@ -216,11 +225,21 @@ class Carrier:
             headers.append(("origin", self.origin))
         return self._http.request("GET", target, headers)
 
-    async def read_answer(self, exchange: Exchange, number: int) -> Answer:
-        """Read an answer whole; raises Failure where it is none of ours, or an error."""
-        return await read_answer(
+    async def read_answer(
+        self, exchange: Exchange, number: int, delivery: Delivery | None = None
+    ) -> Answer:
+        """Read an answer whole and deliver it; raises Failure where it is an error or not ours.
+
+        What an error says of sockets holds too.
+        """
+        answer = await read_answer(
             exchange, self.key, number, limit=self.frame_limit, timeout=self.silence
         )
+        if delivery:
+            delivery.take(answer.frames)
+        if exchange.status != 200:
+            take_status(exchange, answer.frames)
+        return answer
 
     def delivery(self) -> Delivery:
         """Make what sorts the frames of one answer."""
@@ -242,8 +261,10 @@ class Carrier:
                     await self._open_http(socket)
             finally:
                 self._made.set()
-        if not self._tasks:
-            self._tasks = [self.spawn(self._attach_forever()), self.spawn(self._upload_forever())]
+        if not self._is_running:
+            self._is_running = True
+            self.spawn(self._attach_forever())
+            self.spawn(self._upload_forever())
         self._attach_wake.set()
 
     async def _wait_for_secret(self) -> None:
@@ -277,7 +298,7 @@ class Carrier:
         patience = Patience(_OPEN_PATIENCE)
         while not socket.is_open:
             try:
-                answer = await self._ask_open(socket, "open", socket.offered)
+                answer = await self._ask_open(socket, "open", socket.offered, self.transport)
                 patience.renew()
                 self.take_secret(find(answer.frames, "secret"))
                 self._take_decision(socket, answer)
@@ -476,10 +497,9 @@ class Carrier:
                     await exchange.read(upload.deadline)
                     self._take_short_answer(exchange, upload)
                     return
-                answer = await self.read_answer(exchange, upload.number)
+                answer = await self.read_answer(exchange, upload.number, self.delivery())
             finally:
                 self._upload_exchange = None
-        self.delivery().take(answer.frames)
         if not answer.is_whole:
             raise Failure("an answer that was cut")
 
@@ -522,14 +542,17 @@ class Carrier:
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a part of the client; a bug in it ends the sockets and is raised by `close`."""
         task = asyncio.create_task(work)
+        self._tasks.add(task)
         task.add_done_callback(self._on_done)
         return task
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._error = self._error or error
-            self._give_up(error)
+            for socket in self._sockets.values():
+                socket.fail(error)
 
     def _give_up(self, error: BaseException) -> None:
         for socket in self._at_home():

@@ -49,6 +49,7 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     start = _joined(registry, nonce, binding, exchange)
     carrier = _carrier(exchange, start)
     if start is None:
+        registry.check_place(carrier, number)
         scope = websocket_scope(exchange.scope, exchange.query, nonce, protocols, registry.config)
         start = begin(registry, app, scope, nonce, binding)
     session = start.session
@@ -109,24 +110,9 @@ def begin(
     """Start the application for this nonce; raises RemoteProtocolError at a limit."""
     session = registry.new_session(client_of(scope))
     start = Start(registry, nonce, binding, session)
-    scope["extensions"]["emulation"] = Extension(session)
+    scope["extensions"]["emulation"] = session.extension
     start.run(app, scope)
     return start
-
-
-class Extension(dict[str, Any]):
-    """`scope["extensions"]["emulation"]`: `transport` is the one that serves the session now."""
-
-    def __init__(self, session: Any) -> None:
-        super().__init__(session=session.id)
-        self._session = session
-
-    def __getitem__(self, name: str) -> Any:
-        return self._session.transport if name == "transport" else super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return the value as a dict does, the transport included."""
-        return self._session.transport if name == "transport" else super().get(name, default)
 
 
 def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange) -> Start | None:

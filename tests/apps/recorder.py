@@ -22,11 +22,11 @@ class Recorder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/starts":
-            await answer(self.starts, send)
+            await answer([{**start, "transport": told(start)} for start in self.starts], send)
         elif scope["type"] == "http" and scope["path"] == "/disconnects":
             await answer(self.disconnects, send)
         elif scope["type"] == "websocket":
-            self.starts.append({**identity(scope), "transport": transport_of(scope)})
+            self.starts.append({**identity(scope), "transport": extension_of(scope)})
             await self.app(scope, self._watching(scope, receive), send)
         else:
             await self.app(scope, receive, send)
@@ -51,10 +51,16 @@ def identity(scope: Scope) -> dict[str, str]:
     return {"path": scope["path"], "query": scope["query_string"].decode("latin-1")}
 
 
-def transport_of(scope: Scope) -> str | None:
-    """Return the transport that an emulated socket was opened over; a native one has none."""
+def extension_of(scope: Scope) -> dict[str, str]:
+    """Return what the emulation tells an application that asks; nothing on a native socket."""
     extension: dict[str, str] = (scope.get("extensions") or {}).get("emulation", {})
-    return extension.get("transport")
+    return extension
+
+
+def told(start: dict[str, Any]) -> str | None:
+    """Return the transport that has served a socket last; a native one has none."""
+    transport: str | None = start["transport"].get("transport")
+    return transport
 
 
 async def answer(content: object, send: Send) -> None:

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,7 +65,13 @@ class Stage:
 
     @property
     def manner(self) -> Manner:
-        return NATIVE_MANNERS[self.server] if self.transport == NATIVE else EMULATED
+        native = NATIVE_MANNERS[self.server]
+        if self.transport == NATIVE:
+            return native
+        if self.transport == "websocket":
+            # The headers of the accept stand on the answer to the upgrade, which is the server's.
+            return replace(EMULATED, passes_headers_of_accept=native.passes_headers_of_accept)
+        return EMULATED
 
     def connect(
         self,
