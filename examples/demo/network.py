@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
@@ -46,7 +45,7 @@ class Link:
     streams: str = "pass"
     requests: Counter[str] = field(default_factory=Counter)
     in_use: Counter[Transport] = field(default_factory=Counter)
-    is_busy: asyncio.Event = field(default_factory=asyncio.Event)
+    awaited: asyncio.Future[None] | None = None
 
     @contextmanager
     def carrying(self, scope: Scope) -> Iterator[None]:
@@ -55,22 +54,25 @@ class Link:
         self.requests[marker[1].decode() if marker else "native"] += 1
         transport = scope["state"]["transport"]
         self.in_use[transport] += 1
-        self.is_busy.set()
+        if self.awaited is not None:
+            transport.abort()
+            self.awaited.set_result(None)
+            self.awaited = None
         try:
             yield
         finally:
             self.in_use[transport] -= 1
             self.in_use += Counter()  # drops what is no longer in use
-            if not self.in_use:
-                self.is_busy.clear()
 
     async def cut(self) -> int:
         """Break all connections in use at once, and return their number.
 
-        Between two polls there is none: the next one is broken then.
+        Between two polls there is none: the next one is broken when it comes.
         """
-        with anyio.move_on_after(LONGEST_GAP):
-            await self.is_busy.wait()
+        if not self.in_use:
+            self.awaited = self.awaited or asyncio.get_running_loop().create_future()
+            done, _ = await asyncio.wait({self.awaited}, timeout=LONGEST_GAP)
+            return len(done)
         transports = [*self.in_use]
         for transport in transports:
             transport.abort()

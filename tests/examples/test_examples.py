@@ -98,9 +98,9 @@ async def test_demo_loses_nothing_when_every_transport_is_cut(browser: Browser) 
             await page.get_by_role("button", name="Send").click()
             await expect(page.locator(".heard .has-arrived")).to_have_count(6, timeout=10_000)
             requests = await seen_by_the_server(page)
-        for transport, verb in VERBS.items():
-            assert requests[transport].keys() & {"native", *VERBS.values()} == {verb}, requests
-        assert demo.interrupt() == 0
+            for transport, verb in VERBS.items():
+                assert requests[transport].keys() & {"native", *VERBS.values()} == {verb}, requests
+            assert demo.interrupt() == 0
         assert "Traceback" not in demo.log()
 
 

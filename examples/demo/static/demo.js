@@ -9,12 +9,14 @@ const TRANSPORTS = {
   poll: "long-polling: an answer for each request",
   automatic: "the best that the network lets through",
 };
+const COUNTED = ["received", "lost", "duplicated", "reordered"];
+const NOTHING = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
 const BUCKET = 250;
 const BUCKETS = 120;
 const LINES_SHOWN = 12;
 const EVENTS_SHOWN = 8;
 const VISITOR = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
-  byte.toString(16).padStart(2, "0"),
+  byte.toString(16).padStart(2, "0")
 ).join("");
 
 const byId = (id) => document.getElementById(id);
@@ -28,6 +30,21 @@ function element(name, attributes, ...children) {
 
 function milliseconds(time) {
   return time < 10 ? `${time.toFixed(1)} ms` : `${Math.round(time)} ms`;
+}
+
+/** Ask the network; where the server has gone the answer is null, and the page says so. */
+async function ask(url, request) {
+  try {
+    const response = await fetch(url, request);
+    return await response.json();
+  } catch (error) {
+    byId("status").textContent = `The server does not answer: ${error.message}`;
+    return null;
+  }
+}
+
+function sum(one, other) {
+  return Object.fromEntries(COUNTED.map((what) => [what, one[what] + other[what]]));
 }
 
 function countOf(number, what) {
@@ -47,10 +64,12 @@ class Panel {
     this.find(".cut").setAttribute("aria-label", `Cut ${transport}`);
     this.find(".cut").onclick = () => (this.isClosed ? this.start() : this.cut());
     this.quotes = new Map();
-    this.down = this.up = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
+    this.down = this.up = NOTHING;
+    this.before = { down: NOTHING, up: NOTHING };
     this.history = Array.from({ length: BUCKETS }, () => ({ received: 0, trip: 0, isCut: false }));
     this.bucket = { received: 0, trip: 0, isCut: false };
     this.cuts = 0;
+    this.cutAt = 0;
     this.said = [];
     if (transport === "automatic") this.showObstacles();
   }
@@ -62,6 +81,8 @@ class Panel {
   /** Load the page of the application in a frame, and listen to what it tells. */
   start() {
     const query = new URLSearchParams({ transport: this.transport, member: this.member });
+    this.before = { down: this.total("down"), up: this.total("up") };
+    this.down = this.up = NOTHING;
     this.frame?.remove();
     this.frame = element("iframe", { src: `client.html?${query}`, title: this.transport });
     const on = (what, heard) =>
@@ -90,6 +111,10 @@ class Panel {
   received({ message, totals }) {
     this.bucket.received += 1;
     this.down = totals;
+    if (this.cutAt) {
+      this.log(`goes on ${milliseconds(performance.now() - this.cutAt)} after the cut`);
+      this.cutAt = 0;
+    }
     if (message.type === "quote") this.quote(message);
     if (message.type === "line") hear(this, message);
     if (message.type === "receipt") {
@@ -105,7 +130,13 @@ class Panel {
     this.isClosed = true;
     this.show("closed", `closed, ${code}`);
     this.find(".cut").textContent = "Restart";
+    if (unanswered) this.log(`${countOf(unanswered, "order")} without receipt`);
     this.log(`closed: ${code}${reason && ` “${reason}”`}${wasClean ? "" : ", not clean"}`);
+  }
+
+  /** Return what was counted in one direction, earlier pages of this panel included. */
+  total(direction) {
+    return sum(this.before[direction], this[direction]);
   }
 
   quote({ symbol, price, up }) {
@@ -126,9 +157,17 @@ class Panel {
     this.frame.contentWindow.say(text);
   }
 
-  async cut() {
-    const response = await fetch(`/network/${this.member}/cut`, { method: "POST" });
-    this.showCut((await response.json()).cut);
+  cut() {
+    return this.order(`/network/${this.member}/cut`, { method: "POST" });
+  }
+
+  /** Have the network do something that cuts, and show it. */
+  async order(url, request) {
+    const since = performance.now();
+    const answer = await ask(url, request);
+    if (!answer) return;
+    this.showCut(answer.cut);
+    this.cutAt = since;
   }
 
   showCut(connections) {
@@ -144,13 +183,22 @@ class Panel {
     obstacles.hidden = false;
     obstacles.onchange = async () => {
       const [websockets, streams] = obstacles.querySelectorAll("select");
-      const response = await fetch(`/network/${this.member}`, {
+      await this.order(`/network/${this.member}`, {
         method: "PUT",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ websockets: websockets.value, streams: streams.value }),
       });
-      this.showCut((await response.json()).cut);
+      if (websockets.value === "pass" && streams.value === "pass") this.startAfresh();
     };
+  }
+
+  /** Load the page anew, as one that remembers nothing of this network. */
+  startAfresh() {
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith("emulation:")) localStorage.removeItem(key);
+    }
+    this.log("a new page, which remembers nothing");
+    this.start();
   }
 
   show(state, words = state) {
@@ -176,10 +224,11 @@ class Panel {
     this.find(".rate").textContent = lastSecond.reduce((sum, { received }) => sum + received, 0);
     if (this.trip !== undefined) this.find(".trip").textContent = milliseconds(this.trip);
     for (const direction of ["down", "up"]) {
-      for (const what of ["received", "lost", "duplicated", "reordered"]) {
+      const total = this.total(direction);
+      for (const what of COUNTED) {
         const cell = this.find(`.${direction} .${what}`);
-        cell.textContent = this[direction][what].toLocaleString("en");
-        cell.classList.toggle("is-wrong", what !== "received" && this[direction][what] > 0);
+        cell.textContent = total[what].toLocaleString("en");
+        cell.classList.toggle("is-wrong", what !== "received" && total[what] > 0);
       }
     }
   }
@@ -269,29 +318,27 @@ function showLine(from, text) {
       "li",
       {},
       element("span", { className: "text" }, name, text),
-      element("span", { className: "heard" }, ...chips.values()),
-    ),
+      element("span", { className: "heard" }, ...chips.values())
+    )
   );
   while (byId("lines").children.length > LINES_SHOWN) byId("lines").lastChild.remove();
   return chips;
 }
 
 function showScore() {
-  const sum = (what) =>
-    panels.reduce((total, { down, up }) => total + down[what] + up[what], 0);
-  byId("delivered").textContent = sum("received").toLocaleString("en");
-  byId("cuts").textContent = panels.reduce((total, { cuts }) => total + cuts, 0);
+  const total = panels.flatMap((panel) => [panel.total("down"), panel.total("up")]).reduce(sum);
+  byId("delivered").textContent = total.received.toLocaleString("en");
+  byId("cuts").textContent = panels.reduce((cuts, panel) => cuts + panel.cuts, 0);
   for (const what of ["lost", "duplicated", "reordered"]) {
-    byId(what).textContent = sum(what);
-    byId(what).parentElement.classList.toggle("is-wrong", sum(what) > 0);
+    byId(what).textContent = total[what];
+    byId(what).parentElement.classList.toggle("is-wrong", total[what] > 0);
   }
 }
 
 /** Ask the network what it has seen: the server's own view of the transports. */
 async function showWires() {
   const query = new URLSearchParams(panels.map(({ member }) => ["member", member]));
-  const response = await fetch(`/network/?${query}`);
-  const links = await response.json();
+  const links = (await ask(`/network/?${query}`)) ?? {};
   for (const panel of panels) {
     const link = links[panel.member];
     if (!link) continue;
