@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 async def read_answer(
     exchange: Exchange, key: str, number: int, *, limit: int, timeout: float
 ) -> Answer:
-    """Read an answer whole and check it; raises Failure where it is none of ours, or an error."""
+    """Read an answer whole and check it; raises Failure where it is none of ours."""
     body = await exchange.read_whole(timeout)
     if exchange.status == 413:
         raise TooLarge("the body was too large")
@@ -40,10 +40,7 @@ async def read_answer(
         frames, is_whole = decode_body(body, binary=is_binary, limit=limit)
     except RemoteProtocolError as error:
         raise Failure(f"an answer that is not ours: {error}") from error
-    is_error = exchange.status != 200
-    check_head(frames, key, number, is_error=is_error)
-    if is_error:
-        take_status(exchange, frames)
+    check_head(frames, key, number, is_error=exchange.status != 200)
     return Answer(frames[1:], is_whole, exchange.headers)
 
 

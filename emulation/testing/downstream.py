@@ -104,9 +104,8 @@ async def read_poll(carrier: Carrier, attach: Attach) -> None:
         attach.use(exchange)
         carrier.attached(attach)
         await exchange.read_head(carrier.silence)
-        answer = await carrier.read_answer(exchange, attach.number)
+        await carrier.read_answer(exchange, attach.number, attach.delivery)
     attach.prove()
-    attach.delivery.take(answer.frames)
 
 
 async def read_sse(carrier: Carrier, attach: Attach) -> None:

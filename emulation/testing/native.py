@@ -116,6 +116,10 @@ class NativeWebSocket(WebSocket):
     def drop(self) -> None:
         self._connection.transport.abort()
 
+    def abort(self) -> None:
+        self._closed = Closed(_ABNORMAL, "", False)
+        self._connection.transport.abort()
+
     def _end(self, error: ConnectionClosed) -> Closed:
         """Tell the end as a page's close event would."""
         if error.rcvd is None:

@@ -99,25 +99,26 @@ class NativeHome:
 
     async def _run(self) -> None:
         patience = Patience(self._carrier.resume)
-        while not self._socket.is_settled:
-            try:
-                if self._native is None:
-                    await self._resume()
-                    patience.renew()
-                self.is_up = True
-                self._socket.update()
-                await self._carry()
-            except Failure as failure:
-                self.is_up = False
-                await self._hang_up()
-                await self._pause(patience, failure)
-        await self._hang_up()
-
-    async def _pause(self, patience: Patience, failure: Failure) -> None:
         try:
-            await patience.pause(failure)
+            while not self._socket.is_settled:
+                try:
+                    await self._carry_once(patience)
+                except Failure as failure:
+                    self.is_up = False
+                    await self._hang_up()
+                    await patience.pause(failure)
         except GivenUp as final:
             self._socket.fail(final)
+        finally:
+            await self._hang_up()
+
+    async def _carry_once(self, patience: Patience) -> None:
+        if self._native is None:
+            await self._resume()
+            patience.renew()
+        self.is_up = True
+        self._socket.update()
+        await self._carry()
 
     # --- Beginnings -------------------------------------------------------------------------------
 
@@ -200,7 +201,7 @@ class NativeHome:
 
     async def _carry(self) -> None:
         """Read and write until the native WebSocket ends, or nobody has anything to say."""
-        writer = asyncio.create_task(self._write())
+        writer = self._carrier.spawn(self._write())
         try:
             while not self._socket.is_settled:
                 self._take(self._parse(await self._receive(self._carrier.silence)))
@@ -210,8 +211,6 @@ class NativeHome:
         finally:
             writer.cancel()
             await asyncio.wait([writer])
-        if not writer.cancelled():
-            writer.result()
 
     def _take(self, frame: Frame) -> None:
         kind, payload = frame

@@ -99,6 +99,13 @@ class WebSocket(ABC):
     def drop(self) -> None:
         """Break the connection that messages come down on, as a network does."""
 
+    @abstractmethod
+    def abort(self) -> None:
+        """Vanish without a word, as a page does whose machine fails: 1006 here.
+
+        The other sockets of its carrier vanish with it.
+        """
+
 
 class Home(Protocol):
     """Where the frames of a socket go: its carrier, or a native WebSocket of its own."""
@@ -112,10 +119,12 @@ class Home(Protocol):
     def drop(self) -> None: ...
 
 
-class Switch(Protocol):
-    """Move a socket to another transport."""
+class Page(Protocol):
+    """What a socket may ask of the carrier that made it."""
 
-    async def __call__(self, socket: EmulatedWebSocket, transport: str) -> None: ...
+    async def switch(self, socket: EmulatedWebSocket, transport: str) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Parameters(NamedTuple):
@@ -160,7 +169,7 @@ class EmulatedWebSocket(WebSocket):
     connection: Connection
 
     def __init__(
-        self, number: int, address: Address, subprotocols: Sequence[str], switch: Switch
+        self, number: int, address: Address, subprotocols: Sequence[str], page: Page
     ) -> None:
         self.number = number
         self.nonce = draw()
@@ -168,7 +177,7 @@ class EmulatedWebSocket(WebSocket):
         self.offered = list(subprotocols)
         self.is_open = False
         self.fault: BaseException | None = None
-        self._switch = switch
+        self._page = page
         self._closed: Closed | None = None
         self._changed = asyncio.Event()
         # Frames may come down before the answer to `open` does (section 7.1: an attach serves
@@ -224,12 +233,15 @@ class EmulatedWebSocket(WebSocket):
     async def switch(self, transport: str) -> None:
         if self._closed:
             raise self._end()
-        await self._switch(self, transport)
+        await self._page.switch(self, transport)
         if self._closed:
             raise self._end()
 
     def drop(self) -> None:
         self.home.drop()
+
+    def abort(self) -> None:
+        self._page.abort()
 
     # --- What its home tells it -------------------------------------------------------------------
 

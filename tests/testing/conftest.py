@@ -1,0 +1,70 @@
+"""A server in this process, with the middleware in front of an echo that counts its starts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from emulation import Config, WebSocketEmulation
+from emulation.testing import serve
+from emulation.testing.plugin import emulated_websocket
+
+__all__ = ["Site", "emulated_websocket", "pytest_runtest_setup", "site"]
+
+
+@dataclass
+class Site:
+    """Where the server is, and what has reached its application."""
+
+    url: str = ""
+    starts: list[str] = field(default_factory=list)
+    ends: list[int | None] = field(default_factory=list)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Echo; the query may ask for a refusal, or for a close."""
+        if scope["type"] != "websocket":
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        self.starts.append(scope["query_string"].decode())
+        query = parse_qs(scope["query_string"].decode())
+        await receive()
+        if "refuse" in query:
+            await send({"type": "websocket.close"})
+            return
+        headers = [(b"x-flavour", b"vanilla")]
+        subprotocol = query.get("choose", [None])[0]
+        accept = {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
+        await send(accept)
+        await self._echo(receive, send)
+
+    async def _echo(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] == "websocket.receive":
+            if message.get("text") == "close":
+                await send({"type": "websocket.close", "code": 4321, "reason": "as you wish"})
+                return
+            await send(echo_of(message))
+        self.ends.append(message["code"])
+
+
+def echo_of(message: Message) -> Message:
+    if message.get("text") is not None:
+        return {"type": "websocket.send", "text": message["text"]}
+    return {"type": "websocket.send", "bytes": message["bytes"]}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.add_marker(pytest.mark.timeout(60))
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    """Serve the echo on uvicorn for one test."""
+    site = Site()
+    app = WebSocketEmulation(site.app, config=Config(heartbeat=2, poll_time=2, resume_time=9))
+    async with serve(app) as site.url:
+        yield site

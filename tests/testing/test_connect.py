@@ -1,0 +1,154 @@
+"""The client's face, the same over every transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+
+from emulation import WebSocketEmulation
+from emulation.exceptions import LocalProtocolError
+from emulation.testing import NATIVE, TRANSPORTS, Closed, Refused, WebSocket, connect
+from tests.testing.conftest import Site
+
+pytestmark = pytest.mark.integration
+
+every_transport = pytest.mark.parametrize("transport", [*TRANSPORTS, NATIVE])
+
+
+@every_transport
+async def test_messages_come_back_and_the_close_is_clean(site: Site, transport: str) -> None:
+    async with connect(site.url + "/echo", transport=transport) as ws:
+        assert ws.transport == transport
+        assert ws.closed is None and ws.close_code is None
+        for message in ("text", b"bytes", "", b"", "\0", "é" * 70_000, b"\0" * 70_000):
+            await ws.send(message)
+            assert await ws.receive() == message
+        await ws.drain()
+        assert ws.buffered_amount == 0
+        await ws.close(4000, "bye ✋")
+        assert (ws.close_code, ws.close_reason) == (4000, "bye ✋")
+        with pytest.raises(Closed) as closed:
+            await ws.receive()
+        assert (closed.value.code, closed.value.reason, closed.value.was_clean) == (
+            4000,
+            "bye ✋",
+            True,
+        )
+        with pytest.raises(Closed):
+            await ws.send("too late")
+    assert site.starts == [""]
+
+
+@every_transport
+async def test_server_closes(site: Site, transport: str) -> None:
+    async with connect(site.url, transport=transport) as ws:
+        await ws.send("last words")
+        await ws.send("close")
+        assert await ws.receive() == "last words"
+        with pytest.raises(Closed, match="closed cleanly with 4321 'as you wish'"):
+            await ws.receive()
+
+
+@every_transport
+async def test_application_refuses(site: Site, transport: str) -> None:
+    with pytest.raises(Refused, match="refused with status 403"):
+        async with connect(site.url + "/?refuse=1", transport=transport):
+            pass
+    assert site.starts == ["refuse=1"]
+
+
+@every_transport
+async def test_nobody_listens(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulation.testing.shared._OPEN_PATIENCE", 0.2)
+    with pytest.raises(Closed, match="not cleanly with 1006"):
+        async with connect("ws://127.0.0.1:9/", transport=transport):
+            pass
+
+
+@every_transport
+async def test_subprotocol_and_headers_of_the_accept(site: Site, transport: str) -> None:
+    url, offered = site.url + "/?choose=chat.v2", ["chat.v1", "chat.v2"]
+    async with connect(url, transport=transport, subprotocols=offered) as ws:
+        assert ws.subprotocol == "chat.v2"
+        assert ("x-flavour", "vanilla") in ws.response_headers
+
+
+@every_transport
+async def test_silence_is_a_timeout(site: Site, transport: str) -> None:
+    async with connect(site.url, transport=transport) as ws:
+        with pytest.raises(TimeoutError, match=f"nothing within 0.01 s on {transport}"):
+            await ws.receive(timeout=0.01)
+        await ws.send("still there")
+        assert await ws.receive() == "still there"
+
+
+@every_transport
+async def test_a_wrong_close_changes_nothing(site: Site, transport: str) -> None:
+    async with connect(site.url, transport=transport) as ws:
+        with pytest.raises(LocalProtocolError, match="1006 may not be sent"):
+            await ws.close(1006)
+        await ws.send("still there")
+        assert await ws.receive() == "still there"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_block_that_raises_leaves_the_page(site: Site, transport: str) -> None:
+    with pytest.raises(KeyError):
+        async with connect(site.url, transport=transport) as ws:
+            await ws.send("hello")
+            await ws.receive()
+            raise KeyError
+    await until(lambda: site.ends == [1001])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_aborted_socket_is_missed_by_the_server_alone(site: Site, transport: str) -> None:
+    async with connect(site.url, transport=transport) as ws:
+        await ws.send("hello")
+        await ws.receive()
+        ws.abort()
+        with pytest.raises(Closed, match="not cleanly with 1006"):
+            await ws.receive()
+    assert site.ends == []
+
+
+async def test_json_form_of_a_poll(site: Site) -> None:
+    async with connect(site.url, transport="poll", json=True) as ws:
+        for message in ("téxt\n", b"\xff\0", "é" * 70_000):
+            await ws.send(message)
+            assert await ws.receive() == message
+
+
+async def test_unknown_transport_is_named() -> None:
+    with pytest.raises(ValueError, match="no transport is called 'pigeon'"):
+        async with connect("ws://127.0.0.1:9/", transport="pigeon"):
+            pass
+
+
+async def test_application_object_is_served_for_the_block(
+    emulated_websocket: Callable[..., AbstractAsyncContextManager[WebSocket]],
+) -> None:
+    app = WebSocketEmulation(Site().app)
+    async with emulated_websocket("/echo?x=1", app=app) as ws:
+        await ws.send("hello")
+        assert await ws.receive() == "hello"
+
+
+async def test_application_that_does_not_start() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+
+    with pytest.raises(RuntimeError, match="the application did not start"):
+        async with connect("/", transport="poll", app=app):
+            pass
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition in this process; the test's own limit ends it."""
+    while not condition():
+        await asyncio.sleep(0.01)
