@@ -135,8 +135,10 @@ class WebSocketEmulation:
     async def _fail(self, exchange: Exchange, error: RemoteProtocolError) -> None:
         """Answer with the error, behind the body: see Exchange.drain."""
         try:
-            is_read = exchange.is_read or await exchange.drain()
-            more = [] if is_read else [(b"connection", b"close")]
+            # Who has not sent a body in its time is not given that time again.
+            is_read = exchange.is_read or (error.status != 408 and await exchange.drain())
+            is_kept = is_read or exchange.scope["http_version"] not in ("1.0", "1.1")
+            more = [] if is_kept else [(b"connection", b"close")]
             if error.status == 405:
                 more.append(allow(exchange.marker.verb))
             await exchange.fail(error, more=more)

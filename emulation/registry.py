@@ -23,6 +23,10 @@ __all__ = ["Registry"]
 logger = logging.getLogger("emulation.registry")
 
 
+# What a log line shows of another process's name.
+_MAX_NODE = 32
+
+
 class HangsUp(Protocol):
     """A native socket, as far as the registry knows it."""
 
@@ -79,16 +83,13 @@ class Registry:
 
         Raises RemoteProtocolError with 421 for another node's and 404 for all else, alike.
         """
+        if node and node != self.node:
+            self._warn_of_node(node[:_MAX_NODE])
+            raise RemoteProtocolError(421, CloseCode.ABNORMAL, "this carrier is another process's")
         carrier = self.carriers.get(key)
-        if carrier is None:
-            if node and node != self.node:
-                self._warn_of_node(node)
-                raise RemoteProtocolError(
-                    421, CloseCode.ABNORMAL, "this carrier is another process's"
-                )
-            raise unknown_carrier()
         if (
-            not carrier.has_secret(secret)
+            carrier is None
+            or not carrier.has_secret(secret)
             or (origin and carrier.origin and origin != carrier.origin)
             or principal != carrier.principal
         ):

@@ -50,6 +50,7 @@ class Exchange:
         "body",
         "head",
         "is_binary",
+        "is_ended",
         "is_read",
         "marker",
         "origin",
@@ -78,8 +79,9 @@ class Exchange:
         # The allowed Origin of the request, for the answer's CORS headers.
         self.origin: bytes | None = None
         self.is_binary = False
-        # Whether the request's body has all come.
+        # Whether the request's body has all come, and whether it has its `end`.
         self.is_read = False
+        self.is_ended = False
         self.head = RequestHead("", 0, "")
         self.body = Body([], [])
 
@@ -104,7 +106,7 @@ class Exchange:
         with _BodyDeadline(config.body_timeout) as deadline:
             body = await self._read_all(length, deadline)
         self.is_read = True
-        frames, _ = decode_body(body, binary=self.is_binary, limit=config.max_body)
+        frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=config.max_body)
         self.head = parse_request_head(frames)
         self.body = parse_body(frames)
 
@@ -196,6 +198,8 @@ class Exchange:
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
         """Answer with an error; what it says is constant and reflects nothing that came in."""
+        if not self.is_read:
+            self.is_binary = self.header(b"content-type").partition(b";")[0] == OCTET_STREAM[1]
         frames = [document("error", error.status, error.text)]
         if isinstance(error, Failure):
             frames += error.frames

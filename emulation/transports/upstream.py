@@ -43,6 +43,8 @@ async def upload(exchange: Exchange) -> None:
 
 def _took_all(exchange: Exchange, carrier: Carrier) -> bool:
     """Tell whether an ack of everything is all there is to say; it then counts as told."""
+    if not exchange.is_ended:
+        return False  # what was cut off the body is not taken
     for section in exchange.body.sections:
         session = carrier.sessions[section.socket]
         connection = session.connection
