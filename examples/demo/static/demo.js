@@ -61,7 +61,6 @@ class Panel {
     this.root.style.setProperty("--hue", `var(--${transport})`);
     this.find("h2").textContent = transport;
     this.find(".how").textContent = TRANSPORTS[transport];
-    this.find(".cut").setAttribute("aria-label", `Cut ${transport}`);
     this.find(".cut").onclick = () => (this.isClosed ? this.start() : this.cut());
     this.quotes = new Map();
     this.down = this.up = NOTHING;
@@ -92,20 +91,23 @@ class Panel {
     on("transport", this.moved);
     on("close", this.closed);
     this.isClosed = false;
+    this.carrier = "";
     this.show("connecting");
-    this.find(".cut").textContent = "Cut";
+    this.offer("Cut");
     this.root.append(this.frame);
   }
 
   opened() {
-    this.show("open");
+    this.show("open", this.carrier || "open");
     this.log("opened");
   }
 
   /** The socket goes on over this transport; what was under way is sent again. */
   moved({ transport }) {
     this.log(`over ${transport}`);
-    if (this.transport === "automatic") this.show(this.root.dataset.state, `over ${transport}`);
+    if (this.transport !== "automatic") return;
+    this.carrier = `over ${transport}`;
+    this.show(this.root.dataset.state, this.carrier);
   }
 
   received({ message, totals }) {
@@ -129,7 +131,7 @@ class Panel {
     this.up = { ...this.up, lost: this.up.lost + unanswered };
     this.isClosed = true;
     this.show("closed", `closed, ${code}`);
-    this.find(".cut").textContent = "Restart";
+    this.offer("Restart");
     if (unanswered) this.log(`${countOf(unanswered, "order")} without receipt`);
     this.log(`closed: ${code}${reason && ` “${reason}”`}${wasClean ? "" : ", not clean"}`);
   }
@@ -201,6 +203,11 @@ class Panel {
     this.start();
   }
 
+  offer(words) {
+    this.find(".cut").textContent = words;
+    this.find(".cut").setAttribute("aria-label", `${words} ${this.transport}`);
+  }
+
   show(state, words = state) {
     this.root.dataset.state = state;
     this.find(".state").textContent = words;
@@ -256,13 +263,8 @@ function drawStrip(canvas, history, hue, height, rules = {}) {
   const { clientWidth: width, clientHeight: tall } = canvas;
   const context = sharp(canvas, width, tall);
   const y = (share) => tall - share * (tall - 3);
-  context.font = `9px ${colours.fontFamily}`;
-  for (const [label, share] of Object.entries(rules)) {
-    context.fillStyle = colours.getPropertyValue("--line");
-    context.fillRect(0, Math.round(y(share)), width, 1);
-    context.fillStyle = colours.getPropertyValue("--muted");
-    context.fillText(label, 0, y(share) - 2);
-  }
+  context.fillStyle = colours.getPropertyValue("--line");
+  for (const share of Object.values(rules)) context.fillRect(0, Math.round(y(share)), width, 1);
   const step = width / (history.length - 1);
   context.beginPath();
   history.forEach((bucket, index) => context.lineTo(index * step, y(height(bucket))));
@@ -279,6 +281,15 @@ function drawStrip(canvas, history, hue, height, rules = {}) {
   history.forEach(({ isCut }, index) => {
     if (isCut) context.fillRect(index * step - 0.5, 0, 1, tall);
   });
+  context.globalAlpha = 1;
+  context.font = `9px ${colours.fontFamily}`;
+  context.lineWidth = 3;
+  context.strokeStyle = colours.getPropertyValue("--card");
+  context.fillStyle = colours.getPropertyValue("--muted");
+  for (const [label, share] of Object.entries(rules)) {
+    context.strokeText(label, 0, y(share) - 2);
+    context.fillText(label, 0, y(share) - 2);
+  }
 }
 
 /** Return a cleared context with as many dots as the screen has. */
@@ -366,6 +377,9 @@ setInterval(() => {
   panels.forEach((panel) => panel.draw());
 }, BUCKET);
 setInterval(showWires, 1000);
+let victim = 0;
 setInterval(() => {
-  if (byId("storm").checked) panels[Math.floor(Math.random() * panels.length)].cut();
+  if (!byId("storm").checked) return;
+  panels[victim].cut();
+  victim = (victim + 1) % panels.length;
 }, 1000);
