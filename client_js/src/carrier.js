@@ -1,58 +1,58 @@
 import { createBody, createDecoder, DOCUMENT } from './codec.js';
-import { hasBinary, request } from './request.js';
+import { hasBinary, openXHR, post } from './request.js';
 import { scope } from './scope.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { transports } from './transports/index.js';
+import { listen } from './transports/sse.js';
 
 /** @typedef {import('./codec.js').Frame} Frame */
-/** @typedef {import('./request.js').Answer} Answer */
 /** @typedef {import('./session.js').Session} Session */
+/** @typedef {Record<string, any[]>} Documents by name */
 
 /**
- * What is read of one answer: the documents by name, and whose frames come next.
+ * A body that is being read.
  *
  * @typedef {object} Reading
- * @property {(chunk: any) => boolean} push false where the body is altered or not ours
- * @property {number} frames that came, the head included
- * @property {Session | undefined} session
- * @property {number} next the number of the session's next frame
- * @property {boolean} hasNews whether something else than acks and credit came
- * @property {Record<string, any[]>} documents
+ * @property {(chunk: any) => boolean} push_ false where the body is altered or not ours
+ * @property {number} frames_ that came, the head included
+ * @property {boolean} hasNews_ whether something else than acks and credit came
+ * @property {Documents} documents_
  */
 
 /**
  * A downstream: one attach.
  *
  * @typedef {object} Downstream
- * @property {string} name of its transport
- * @property {number} number
- * @property {number} since
- * @property {number} heardAt
- * @property {boolean} isProved
- * @property {Reading} reading
- * @property {() => void} abort
+ * @property {string} name_ of its transport
+ * @property {number} number_
+ * @property {number} since_
+ * @property {boolean} isProved_
+ * @property {Reading} reading_
+ * @property {() => void} abort_
  */
+
+/** @typedef {{session_: Session, last_: number}} Said what an upload says of one socket */
 
 var VERSION = 1;
 
 // What the server says in `opened`; until then there is nothing to send or to wait for.
-var UNKNOWN_PARAMETERS = { heartbeat: 20, poll: 20, resume: 30, upload: 16384 };
+var PARAMETERS = { heartbeat: 20, poll: 20, resume: 30, upload: 16384 };
 
 // An upload's parts: small, so that each makes progress behind a proxy with a low limit. Escapes
 // and base64 lengthen the JSON form.
 var BINARY_PART_SIZE = 16384;
 var JSON_PART_SIZE = 8192;
 var SMALLEST_UPLOAD = 16384;
-// Room for a section's document and its neighbours in a body.
+// Room for a section's document.
 var SECTION_ROOM = 64;
 
-// An upload has this long, and what a slow line needs (section 6).
-var UPLOAD_SECONDS = 10;
+// A request has this long, and what a slow line needs (section 6).
+var REQUEST_SECONDS = 10;
 var BYTES_PER_SECOND = 8000;
 
 // A stream is given up when its head, or what was written on it, has not come by then (8.1). When
-// one was held back already, the next has half of it: messages are waiting.
+// one was given up already, the next has half of it: messages are waiting.
 var PROOF_SECONDS = 2;
 
 var FIRST_PAUSE = 0.2;
@@ -65,54 +65,43 @@ var BYE_BYTES = 60000;
 // Answers without progress after which a carrier is given up (section 10).
 var STRIKES = 3;
 
+function nothing() {}
+
 /**
  * Send a text while the page goes away, by what the engine has for it.
  *
  * @param {string} url
- * @param {string} text
+ * @param {any} text
  */
 function sendLast(url, text) {
   var navigator = scope.navigator;
   if (navigator && navigator.sendBeacon && navigator.sendBeacon(url, text)) return;
-  if (scope.XMLHttpRequest) {
-    var xhr = new scope.XMLHttpRequest();
-    xhr.open('POST', url, false);
-    xhr.withCredentials = true;
-    xhr.setRequestHeader('Content-Type', 'text/plain');
-    try {
-      xhr.send(text);
-    } catch (error) {
-      // Refused in an unload by some engines; it was a hint only.
-    }
+  if (!scope.XMLHttpRequest) return;
+  try {
+    openXHR(url, 'text/plain', false).send(text);
+  } catch (error) {
+    // Refused in an unload by some engines; it was a hint only.
   }
 }
 
 /**
  * The sockets of a page below one path: one downstream and one upload at a time.
  *
- * @param {object} options
- * @param {string} options.url of the path, without a query
- * @param {ReturnType<typeof import('./choice.js').createChoice>} options.choice
- * @param {(text: string) => void} options.log
- * @param {() => void} options.ondone no socket is left, and none may be added
+ * @param {string} url of the path, without a query
+ * @param {import('./choice.js').Choice} choice
+ * @param {(text: string) => void} log
+ * @param {() => void} ondone told when no socket may be added any more
  */
-export function createCarrier(options) {
-  var choice = options.choice;
-  var log = options.log;
+export function createCarrier(url, choice, log, ondone) {
   var key = drawToken();
-  var secret = '';
-  var node = '';
-  var parameters = UNKNOWN_PARAMETERS;
-
+  var parameters = PARAMETERS;
   /** @type {Session[]} */
   var sessions = [];
   var numbers = 0;
-  var isDead = false;
   var isSuspended = false;
-  /** @type {any} */
-  var ticking;
+  var ticking = setInterval(tick, 1000);
 
-  // Opening: the first alone, until it has brought the secret; then two at a time.
+  // Opening: the first alone, until it has brought the secret; then two ask at a time.
   /** @type {Session | undefined} */
   var pioneer;
   /** @type {Session[]} */
@@ -129,38 +118,36 @@ export function createCarrier(options) {
   var isBinary = hasBinary;
   var largestUpload = Infinity;
   var turn = 0;
-  var uploadPause = 0;
   var strikes = 0;
+  var uploadPause = 0;
   var failingSince = 0;
 
   // Down.
   var attaches = 0;
   /** @type {Downstream | undefined} */
   var down;
-  var downAt = 0;
-  var isAttaching = false;
+  var heardAt = 0;
   var idle = 0;
   var pause = 0;
-  var heldBack = 0;
-  function nothing() {}
-  var cancelAttach = nothing;
+  var timeouts = 0;
+  var cancelTimer = nothing;
 
   /**
    * @param {number} last the pause before
    * @returns {number} seconds, with full jitter
    */
   function nextPause(last) {
-    return FIRST_PAUSE + Math.random() * (Math.min(LONGEST_PAUSE, last * 2) - FIRST_PAUSE);
+    var longest = Math.min(LONGEST_PAUSE, 2 * last);
+    return FIRST_PAUSE + Math.random() * Math.max(longest - FIRST_PAUSE, 0);
   }
 
   /**
-   * @param {string} url
+   * @param {string} target
    * @param {string} verb
-   * @param {string} [ticket]
+   * @returns {string}
    */
-  function mark(url, verb, ticket) {
-    var marker = 'emulation=' + verb + '.' + key + (ticket ? '.' + ticket : '');
-    return url + (url.indexOf('?') < 0 ? '?' : '&') + marker;
+  function mark(target, verb) {
+    return target + (target.indexOf('?') < 0 ? '?' : '&') + 'emulation=' + verb + '.' + key;
   }
 
   /**
@@ -171,50 +158,18 @@ export function createCarrier(options) {
    */
   function beginBody(binary, number) {
     var body = createBody(binary);
-    body.document(['head', VERSION, secret, number, node]);
+    body.document_(['head', VERSION, carrier.secret_, number, carrier.node_]);
     return body;
   }
 
-  /** @param {number} number */
-  function find(number) {
+  /** @returns {Session[]} those that the carrier serves */
+  function atHome() {
     return sessions.filter(function (session) {
-      return session.number === number;
-    })[0];
+      return session.isHome_;
+    });
   }
 
   // --- Reading -------------------------------------------------------------------------------
-
-  /**
-   * @param {Reading} reading
-   * @param {Frame} frame
-   */
-  function apply(reading, frame) {
-    var data = frame.data;
-    if (frame.type < DOCUMENT) {
-      reading.hasNews = true;
-      if (reading.session) reading.session.connection.receive(reading.next++, frame);
-      return;
-    }
-    if (frame.type > DOCUMENT) return;
-    var name = data[0];
-    reading.documents[name] = data;
-    var session = reading.session;
-    if (name === 'section') {
-      session = reading.session = find(data[1]);
-      reading.next = data[3];
-      if (session) session.connection.acknowledge(data[2]);
-    } else if (name === 'credit') {
-      if (session) session.connection.credit(data[1], data[2]);
-    } else if (name === 'gone') {
-      session = find(data[1]);
-      if (session && session.isOpen()) session.fail('the server has no such session');
-    } else if (name === 'secret') {
-      learn(data[1], data[2]);
-    } else if (name === 'ping') {
-      isPinged = true;
-    }
-    if (name === 'gone' || name === 'error') reading.hasNews = true;
-  }
 
   /**
    * Begin to read an answer. It is ours only if its head echoes key and number (section 3.1).
@@ -227,35 +182,56 @@ export function createCarrier(options) {
   function read(binary, number, isWhole) {
     /** @type {Frame[]} */
     var frames = [];
-    var isOurs = false;
-    var isForeign = false;
-    var push = createDecoder(binary, function (frame) {
-      if (isForeign) return;
-      reading.frames++;
-      var data = frame.type === DOCUMENT ? frame.data : [];
-      if (reading.frames === 1) {
-        if (data[0] === 'head' && data[1] !== VERSION) die('the server speaks version ' + data[1]);
-        isOurs = data[0] === 'head' && data[2] === key && data[3] === number;
-        // A request that could not be read is answered with number 0 and an error.
-        isForeign = !isOurs && (data[0] !== 'head' || data[3] !== 0);
-      } else {
-        isForeign = !isOurs && data[0] !== 'error';
-        isOurs = !isForeign;
+    /** @type {Session | undefined} */
+    var session;
+    var next = 0;
+    var isOurs = true;
+
+    /** @param {Frame} frame */
+    function apply(frame) {
+      var data = frame.data_;
+      if (frame.type_ < DOCUMENT) {
+        reading.hasNews_ = true;
+        if (session) session.connection_.receive_(next++, frame);
       }
-      if (isOurs && isWhole) frames.push(frame);
-      else if (isOurs) apply(reading, frame);
+      if (frame.type_ !== DOCUMENT) return;
+      var name = data[0];
+      reading.documents_[name] = data;
+      if (name === 'section' || name === 'gone') {
+        session = sessions.filter(function (one) {
+          return one.number_ === data[1] && one.isOpen_();
+        })[0];
+        next = data[3];
+        reading.hasNews_ = reading.hasNews_ || name === 'gone';
+        if (!session) return;
+        if (name === 'gone') session.fail_('gone');
+        else session.connection_.acknowledge_(data[2]);
+      } else if (name === 'credit') {
+        if (session) session.connection_.credit_(data);
+      } else if (name === 'secret') learn(data);
+      else if (name === 'ping') isPinged = true;
+    }
+
+    var push = createDecoder(binary, function (frame) {
+      var head = frame.data_;
+      if (!reading.frames_++) {
+        isOurs = frame.type_ === DOCUMENT && head[0] === 'head';
+        if (isOurs && head[1] !== VERSION) die('the server speaks version ' + head[1]);
+        // A request that could not be read is answered with number 0.
+        isOurs = isOurs && (!head[3] || (head[2] === key && head[3] === number));
+      }
+      if (isWhole) frames.push(frame);
+      else if (isOurs) apply(frame);
     });
 
     /** @type {Reading} */
     var reading = {
-      frames: 0,
-      session: undefined,
-      next: 0,
-      hasNews: false,
-      documents: {},
-      push: function (chunk) {
-        if (!push(chunk) || isForeign) return false;
-        for (var i = 0; i < frames.length; i++) apply(reading, frames[i]);
+      frames_: 0,
+      hasNews_: false,
+      documents_: {},
+      push_: function (chunk) {
+        if (!push(chunk) || !isOurs) return false;
+        frames.forEach(apply);
         frames = [];
         flush();
         return true;
@@ -265,86 +241,85 @@ export function createCarrier(options) {
   }
 
   /**
-   * Read a whole answer.
+   * POST a body, and read the whole answer.
    *
-   * @param {Answer | null} answer
+   * @param {string} target
+   * @param {ReturnType<typeof createBody>} body
    * @param {boolean} binary
    * @param {number} number
-   * @returns {Record<string, any[]> | null} its documents; null where it is not ours
+   * @param {(documents: Documents | null, status: number, note: string) => void} done given null
+   *   where the answer is not ours
+   * @returns {() => void} aborts
    */
-  function readAnswer(answer, binary, number) {
-    if (!answer) return null;
-    var reading = read(binary, number, true);
-    if (!reading.push(answer.body) || !reading.documents.head) return null;
-    choice.reach();
-    return reading.documents;
+  function call(target, body, binary, number, done) {
+    /** @type {any} */
+    var answer;
+    var seconds = REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND;
+    return post(target, body.finish_(), false, seconds, {
+      ondata_: function (data) {
+        answer = data;
+      },
+      onend_: function (status, note) {
+        var reading = read(binary, number, true);
+        var isOurs = answer && reading.push_(answer) && reading.frames_;
+        if (isOurs) choice.reachedAt_ = now();
+        done(isOurs ? reading.documents_ : null, status, note);
+      },
+    });
   }
 
   /**
    * Do what an error answer asks for (section 10).
    *
    * @param {any[]} error
-   * @param {string | null} retryAfter
    * @returns {number} seconds to wait before the next try
    */
-  function onError(error, retryAfter) {
+  function onError(error) {
     var status = error[1];
-    log('the server answered ' + status + ': ' + error[2]);
-    if (/^(403|404|405|411|415)$/.test(status) || (status === 400 && ++strikes >= STRIKES)) {
-      die('the server answered ' + status);
+    log('answer ' + status + ': ' + error[2]);
+    strikes++;
+    if (/40[345]|41[15]/.test(status) || (status === 400 && strikes >= STRIKES)) {
+      die('answer ' + status);
     }
-    return Number(retryAfter) || 1;
+    return error[3] || 1;
   }
 
-  /**
-   * @param {string} value
-   * @param {string} name
-   */
-  function learn(value, name) {
-    if (secret) return;
-    secret = value;
-    node = name;
+  /** @param {any[]} data `secret`, with its value and the node */
+  function learn(data) {
+    if (carrier.secret_) return;
+    carrier.secret_ = data[1];
+    carrier.node_ = data[2];
     begin();
   }
 
   // --- Opening -------------------------------------------------------------------------------
 
-  /** Begin the sockets that may begin. */
+  /** Begin the sockets that may begin, and ask for those that may be asked for. */
   function begin() {
-    while (waiting.length && (secret || !pioneer)) {
+    while (waiting.length && (carrier.secret_ || !pioneer)) {
       pioneer = /** @type {Session} */ (waiting.shift());
-      pioneer.begin();
+      pioneer.begin_();
     }
-    ask();
-  }
-
-  /** Ask for the sockets that are to be opened over HTTP. */
-  function ask() {
-    while (asking.length && asked < (secret ? 2 : 1) && !isSuspended) {
-      post(/** @type {Session} */ (asking.shift()));
+    while (asking.length && asked < (carrier.secret_ ? 2 : 1)) {
+      open(/** @type {Session} */ (asking.shift()));
     }
-  }
-
-  /** @returns {string} the transport that will carry what is opened over HTTP */
-  function intended() {
-    return down ? down.name : choice.pick(true);
   }
 
   /** @param {Session} session */
-  function post(session) {
-    var hadSecret = !!secret;
+  function open(session) {
+    var hadSecret = !!carrier.secret_;
     var binary = isBinary;
-    var body = beginBody(binary, session.number);
+    var body = beginBody(binary, session.number_);
     asked++;
-    body.document(['open', session.number, session.nonce, session.protocols, intended()]);
-    request(mark(session.url, 'open'), body.finish(), UPLOAD_SECONDS, function (answer) {
+    var intended = down ? down.name_ : choice.pick_(true);
+    body.document_(['open', session.number_, session.nonce_, session.protocols_, intended]);
+    call(mark(session.url_, 'open'), body, binary, session.number_, function (documents) {
       asked--;
-      var documents = readAnswer(answer, binary, session.number);
       var status = documents && documents.error && documents.error[1];
-      if (status === 409 && !secret) key = drawToken();
-      if (status === 404 && hadSecret) return die('the server has no such carrier');
-      session.answered(documents, answer);
-      ask();
+      if (status === 409 && !carrier.secret_) key = drawToken();
+      if (status === 404 && hadSecret) return die('answer 404');
+      session.answered_(documents);
+      begin();
     });
   }
 
@@ -360,13 +335,6 @@ export function createCarrier(options) {
     });
   }
 
-  /** @returns {Session[]} those that the carrier serves */
-  function atHome() {
-    return sessions.filter(function (session) {
-      return session.isHome;
-    });
-  }
-
   /**
    * Add a section with what is unacknowledged, and as much that is new as may be.
    *
@@ -378,108 +346,108 @@ export function createCarrier(options) {
    * @returns {number} of frames; -1 where there is no section
    */
   function addSection(body, session, limit, partSize, isAsked) {
-    var connection = session.connection;
-    var kept = connection.unacknowledged();
-    var isFirst = !body.hasNumbered() && limit !== BYE_BYTES;
-    var hasRoom = isFirst || body.size() + SECTION_ROOM + partSize < limit;
-    var frame = hasRoom ? kept[0] || connection.next(partSize) : null;
-    if (!frame && !isAsked && !connection.owesAck()) return -1;
-    body.document([
-      'section',
-      session.number,
-      connection.tell(),
-      frame ? connection.acked() + 1 : 0,
-    ]);
-    var count = 0;
+    var connection = session.connection_;
     // One frame goes whatever its size, but not in a beacon.
-    while (frame && body.add(frame, isFirst && !count ? Infinity : limit)) {
-      frame = kept[++count] || connection.next(partSize);
+    var isForced = !body.hasNumbered_ && limit !== BYE_BYTES;
+    var hasRoom = isForced || body.size_ + SECTION_ROOM + partSize < limit;
+    var count = 0;
+
+    function next() {
+      return connection.kept_[count] || connection.next_(partSize);
+    }
+
+    var frame = hasRoom ? next() : null;
+    if (!frame && !isAsked && !connection.owesAck_()) return -1;
+    var first = frame ? connection.acked_ + 1 : 0;
+    body.document_(['section', session.number_, connection.tell_(), first]);
+    while (frame && body.add_(frame, isForced && !count ? Infinity : limit)) {
+      count++;
+      frame = next();
     }
     return count;
   }
 
   function upload() {
-    if (isUploading || !secret || isDead || isSuspended) return;
+    if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
     var binary = isBinary;
     var number = uploads + 1;
     var body = beginBody(binary, number);
     var limit = Math.min(largestUpload, parameters.upload);
     var isAnswer = isPinged;
-    /** @type {{session: Session, last: number}[]} */
+    /** @type {Said[]} */
     var said = [];
-    // They take turns in being the first.
     var home = atHome();
+    // They take turns in being the first.
     turn++;
-    for (var i = 0; i < home.length; i++) {
-      var session = home[(i + turn) % home.length];
-      var size = binary ? BINARY_PART_SIZE : JSON_PART_SIZE;
-      var count = addSection(body, session, limit, size, isAnswer);
-      if (count >= 0) said.push({ session: session, last: session.connection.acked() + count });
-    }
+    home.forEach(function (_, index) {
+      var session = home[(index + turn) % home.length];
+      var partSize = binary ? BINARY_PART_SIZE : JSON_PART_SIZE;
+      var count = addSection(body, session, limit, partSize, isAnswer);
+      if (count >= 0) said.push({ session_: session, last_: session.connection_.acked_ + count });
+    });
     if (!said.length && !isAnswer) return;
     isPinged = false;
     isUploading = true;
     uploads = number;
-    var data = body.finish();
-    var seconds = UPLOAD_SECONDS + body.size() / BYTES_PER_SECOND;
-    request(mark(options.url, 'send'), data, seconds, function (answer) {
+    call(mark(url, 'send'), body, binary, number, function (documents, status, note) {
       isUploading = false;
-      if (isDead) return;
-      if (answer && answer.status === 413) {
-        largestUpload = Math.max(SMALLEST_UPLOAD, Math.min(limit, body.size()) / 2);
-      }
-      var wait = uploaded(answer, binary, number, said);
-      if (wait) {
-        said.forEach(function (one) {
-          one.session.connection.untell();
-        });
-        if (!failingSince) failingSince = now();
-        isUploading = true;
-        after(wait, function () {
-          isUploading = false;
-          upload();
-        });
-        return;
-      }
+      if (carrier.isDead_) return;
+      if (status === 413) {
+        largestUpload = Math.max(SMALLEST_UPLOAD, Math.min(limit, body.size_) / 2);
+      } else if (status === 204 && !takeNote(note, number, said)) {
+        log('a 204 without its header: on in the JSON form');
+        isBinary = false;
+      } else if (status === 204) documents = {};
+      uploaded(documents, said);
+    });
+  }
+
+  /**
+   * Go on after an upload.
+   *
+   * @param {Documents | null} documents
+   * @param {Said[]} said
+   */
+  function uploaded(documents, said) {
+    var error = documents && documents.error;
+    if (documents && !error) {
+      var written = documents.written;
+      if (written) checkWritten(written[1], written[2]);
       uploadPause = failingSince = strikes = 0;
       said.forEach(function (one) {
-        one.session.settle();
+        one.session_.settle_();
       });
+      return upload();
+    }
+    said.forEach(function (one) {
+      one.session_.connection_.untell_();
+    });
+    failingSince = failingSince || now();
+    uploadPause = nextPause(uploadPause);
+    isUploading = true;
+    after(error ? onError(error) : uploadPause, function () {
+      isUploading = false;
       upload();
     });
   }
 
   /**
-   * Take the answer to an upload.
+   * Take the header of a 204, which says that all was taken (section 6).
    *
-   * @param {Answer | null} answer
-   * @param {boolean} binary
+   * @param {string} note
    * @param {number} number
-   * @param {{session: Session, last: number}[]} said
-   * @returns {number} seconds to wait before the next upload
+   * @param {Said[]} said
+   * @returns {boolean} whether it is ours
    */
-  function uploaded(answer, binary, number, said) {
-    if (answer && answer.status === 204) {
-      var fields = (answer.header('Emulation') || '').split(' ');
-      if (fields[0] === String(VERSION) && fields[1] === key && Number(fields[2]) === number) {
-        choice.reach();
-        said.forEach(function (one) {
-          one.session.connection.acknowledge(one.last);
-        });
-        checkWritten(Number(fields[3]), Number(fields[4]));
-        return 0;
-      }
-      log('a 204 came without its header: on in the JSON form');
-      isBinary = false;
-    }
-    var documents = readAnswer(answer, binary, number);
-    if (documents && !documents.error) {
-      if (documents.written) checkWritten(documents.written[1], documents.written[2]);
-      return 0;
-    }
-    uploadPause = nextPause(Math.max(uploadPause, FIRST_PAUSE));
-    if (!documents || !documents.error) return uploadPause;
-    return onError(documents.error, answer && answer.header('Retry-After'));
+  function takeNote(note, number, said) {
+    var fields = note.split(' ');
+    if (fields.slice(0, 3).join(' ') !== [VERSION, key, number].join(' ')) return false;
+    choice.reachedAt_ = now();
+    said.forEach(function (one) {
+      one.session_.connection_.acknowledge_(one.last_);
+    });
+    checkWritten(Number(fields[3]), Number(fields[4]));
+    return true;
   }
 
   // --- Down ----------------------------------------------------------------------------------
@@ -492,42 +460,30 @@ export function createCarrier(options) {
    */
   function checkWritten(attach, frames) {
     var mine = down;
-    if (!mine || mine.number !== attach || mine.name === 'poll') return;
-    if (mine.reading.frames >= frames) return;
+    if (!mine || mine.number_ !== attach || mine.name_ === 'poll') return;
+    if (mine.reading_.frames_ >= frames) return;
     after(PROOF_SECONDS, function () {
-      if (mine && mine === down && mine.reading.frames < frames) giveUp(mine, 'it is held back');
-    });
-  }
-
-  /**
-   * Attach in a task of its own, once for all who ask.
-   *
-   * @param {string} reason
-   */
-  function reattach(reason) {
-    if (isAttaching) return;
-    isAttaching = true;
-    queueTask(function () {
-      isAttaching = false;
-      attach(reason);
+      if (mine && mine.reading_.frames_ < frames) giveUp(mine, 'held back');
     });
   }
 
   function detach() {
     var old = down;
     down = undefined;
-    cancelAttach();
-    cancelAttach = nothing;
-    if (old) old.abort();
+    cancelTimer();
+    cancelTimer = nothing;
+    if (old) old.abort_();
   }
 
   /**
+   * Attach anew, after a while.
+   *
    * @param {number} seconds
    * @param {string} reason
    */
   function attachLater(seconds, reason) {
     detach();
-    cancelAttach = after(seconds, function () {
+    cancelTimer = after(seconds, function () {
       attach(reason);
     });
   }
@@ -540,82 +496,61 @@ export function createCarrier(options) {
   function attach(reason) {
     detach();
     var home = atHome();
-    if (!home.length || isDead || isSuspended) return;
-    var name = choice.pick(true);
+    if (!home.length || carrier.isDead_ || isSuspended) return;
+    var name = choice.pick_(true);
     if (!name) {
       // All have failed: it is the network or the server. Begin again with the best one.
-      pause = nextPause(Math.max(pause, FIRST_PAUSE));
-      heldBack = 0;
-      sessions.forEach(function (session) {
-        session.retryNative();
+      timeouts = 0;
+      attachLater((pause = nextPause(pause)), reason);
+      return sessions.forEach(function (session) {
+        session.retryNative_();
       });
-      return attachLater(pause, reason);
     }
     var transport = transports[name];
     var number = ++attaches;
-    var body = beginBody(transport.binary, number);
+    var body = beginBody(transport.isBinary_, number);
     home.forEach(function (session) {
-      body.document(['section', session.number, session.connection.tell(), 0]);
+      body.document_(['section', session.number_, session.connection_.tell_(), 0]);
+      session.announce_(name, reason);
     });
     /** @type {Downstream} */
     var mine = {
-      name: name,
-      number: number,
-      since: now(),
-      heardAt: now(),
-      isProved: false,
-      reading: read(transport.binary, number, name === 'poll'),
-      abort: nothing,
+      name_: name,
+      number_: number,
+      since_: now(),
+      isProved_: false,
+      reading_: read(transport.isBinary_, number, name === 'poll'),
+      abort_: nothing,
     };
     down = mine;
-    home.forEach(function (session) {
-      session.announce(name, reason);
-    });
+    var sink = {
+      ondata_: function (/** @type {any} */ chunk) {
+        if (mine === down) feed(mine, chunk);
+      },
+      onend_: function () {
+        if (mine === down) ended(mine);
+      },
+    };
     if (name !== 'poll') {
-      cancelAttach = after(PROOF_SECONDS / (heldBack ? 2 : 1), function () {
-        heldBack++;
-        giveUp(mine, 'its head has not come');
+      cancelTimer = after(timeouts ? PROOF_SECONDS / 2 : PROOF_SECONDS, function () {
+        timeouts++;
+        giveUp(mine, 'timeout');
       });
     }
-    var data = body.finish();
-    var abort = transport.open(
-      {
-        body: data,
-        pollTime: parameters.poll,
-        url: function (verb, ticket) {
-          return mark(options.url, verb || transport.verb, ticket);
-        },
-        ticket: function (done) {
-          return takeTicket(mine, data, done);
-        },
-      },
-      {
-        ondata: function (chunk) {
-          if (mine === down) feed(mine, chunk);
-        },
-        onend: function (retryAfter) {
-          if (mine === down) cut(mine, retryAfter);
-        },
-      }
-    );
-    mine.abort = abort;
-    if (mine !== down) abort();
-  }
-
-  /**
-   * Ask for a ticket (section 8.3).
-   *
-   * @param {Downstream} mine
-   * @param {ArrayBuffer | string} data
-   * @param {(ticket: string) => void} done
-   */
-  function takeTicket(mine, data, done) {
-    return request(mark(options.url, 'ticket'), data, UPLOAD_SECONDS, function (answer) {
+    var target = mark(url, transport.verb_);
+    if (name !== 'sse') {
+      // A proxy may keep a poll's answer for a while.
+      var seconds = name === 'poll' ? parameters.poll + REQUEST_SECONDS : Infinity;
+      mine.abort_ = post(target, body.finish_(), transport.isStream_, seconds, sink);
+      return;
+    }
+    mine.abort_ = call(target, body, false, number, function (documents) {
       if (mine !== down) return;
-      var documents = readAnswer(answer, false, mine.number);
-      if (documents && documents.ticket) return done(documents.ticket[1]);
-      if (documents && documents.error) mine.reading.documents.error = documents.error;
-      cut(mine, answer && answer.header('Retry-After'));
+      if (!documents || !documents.ticket) {
+        mine.reading_.documents_ = documents || {};
+        return ended(mine);
+      }
+      mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], sink);
     });
   }
 
@@ -624,42 +559,34 @@ export function createCarrier(options) {
    * @param {any} chunk
    */
   function feed(mine, chunk) {
-    mine.heardAt = now();
-    if (!mine.reading.push(chunk)) return giveUp(mine, 'its answer was altered, or is not ours');
-    var documents = mine.reading.documents;
-    if (documents.head && !mine.isProved) {
-      mine.isProved = true;
-      downAt = now();
-      cancelAttach();
-      if (!documents.error) {
-        heldBack = 0;
-        choice.prove(mine.name);
-      }
+    if (!mine.reading_.push_(chunk)) return giveUp(mine, 'altered, or not ours');
+    var documents = mine.reading_.documents_;
+    heardAt = now();
+    if (documents.head && !documents.error && !mine.isProved_) {
+      mine.isProved_ = true;
+      timeouts = 0;
+      if (mine === down) cancelTimer();
+      choice.prove_(mine.name_);
     }
-    if (mine.isProved) downAt = now();
-    if (mine === down && documents.end) cut(mine, null);
+    if (mine === down && documents.end) ended(mine);
   }
 
   /**
    * Go on after a downstream has ended.
    *
    * @param {Downstream} mine
-   * @param {string | null} retryAfter
    */
-  function cut(mine, retryAfter) {
-    var documents = mine.reading.documents;
-    var lasted = now() - mine.since;
-    if (documents.error) {
-      return attachLater(onError(documents.error, retryAfter), 'the server refused for a while');
-    }
-    if (!mine.isProved) return giveUp(mine, 'it has failed');
+  function ended(mine) {
+    var documents = mine.reading_.documents_;
+    if (documents.error) return attachLater(onError(documents.error), 'error');
+    if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
-    if (mine.reading.hasNews || lasted > parameters.poll / 2) {
+    if (mine.reading_.hasNews_ || now() - mine.since_ > parameters.poll / 2) {
       idle = pause = 0;
-      return attach('the one before has ended');
+      return attach('ended');
     }
-    idle = Math.min(LONGEST_PAUSE, idle * 2 || FIRST_IDLE);
-    attachLater(idle, 'the one before has ended');
+    idle = Math.min(LONGEST_PAUSE, 2 * idle || FIRST_IDLE);
+    attachLater(idle, 'ended');
   }
 
   /**
@@ -670,30 +597,31 @@ export function createCarrier(options) {
    */
   function giveUp(mine, reason) {
     if (mine !== down) return;
-    log(mine.name + ' is given up: ' + reason);
-    choice.fail(mine.name, mine.since);
-    attach(mine.name + ': ' + reason);
+    log(mine.name_ + ' is given up: ' + reason);
+    choice.fail_(mine.name_, mine.since_);
+    attach(mine.name_ + ' ' + reason);
   }
 
-  // --- Time ----------------------------------------------------------------------------------
-
-  /** @returns {number} the seconds of silence after which a downstream is not believed in */
-  function silence() {
-    return 2 * parameters.heartbeat + 5;
-  }
+  // --- The end -------------------------------------------------------------------------------
 
   function tick() {
+    // Without a sign of life for so long a downstream is not believed in (section 7.2).
+    var silence = 2 * parameters.heartbeat + 5;
+    var limit = Math.max(parameters.resume, silence);
     var time = now();
     sessions.slice().forEach(function (session) {
-      session.tick(time, silence(), parameters.resume);
+      session.tick_(silence, limit);
     });
     if (!atHome().length || isSuspended) return;
-    var limit = Math.max(parameters.resume, silence());
-    if (time - downAt > limit || (failingSince && time - failingSince > limit)) {
-      die('the server has not answered for ' + Math.round(limit) + ' seconds');
-    } else if (down && down.isProved && time - down.heardAt > silence()) {
-      attach('nothing has come for too long');
-    }
+    if (time - heardAt > limit || (failingSince && time - failingSince > limit)) die('timeout');
+    else if (down && down.isProved_ && time - heardAt > silence) attach('silent');
+  }
+
+  /** Take no more sockets. */
+  function stop() {
+    carrier.isDead_ = true;
+    ondone();
+    detach();
   }
 
   /**
@@ -702,156 +630,129 @@ export function createCarrier(options) {
    * @param {string} reason
    */
   function die(reason) {
-    if (isDead) return;
-    isDead = true;
-    options.ondone();
-    detach();
+    if (carrier.isDead_) return;
+    stop();
     sessions.slice().forEach(function (session) {
-      if (session.isHome) session.fail(reason);
-      else if (!session.isOpen()) session.restart();
+      if (session.isHome_) session.fail_(reason);
+      else if (!session.isOpen_()) session.restart_();
     });
   }
 
   var carrier = {
-    flush: flush,
-    learn: learn,
-    log: log,
-    choice: choice,
-    nextPause: nextPause,
-
-    isDead: function () {
-      return isDead;
-    },
-
-    /** @returns {string} */
-    secret: function () {
-      return secret;
-    },
-
-    /** @returns {string} */
-    node: function () {
-      return node;
-    },
+    secret_: '',
+    node_: '',
+    isDead_: false,
+    choice_: choice,
+    log_: log,
+    flush_: flush,
+    learn_: learn,
+    mark_: mark,
+    nextPause_: nextPause,
 
     /** @returns {number} for a new socket */
-    nextNumber: function () {
+    nextNumber_: function () {
       return ++numbers;
     },
 
     /** @param {Session} session */
-    add: function (session) {
+    add_: function (session) {
       sessions.push(session);
       waiting.push(session);
-      if (!ticking) ticking = setInterval(tick, 1000);
       begin();
     },
 
     /** @param {Session} session to be opened over HTTP */
-    open: function (session) {
+    ask_: function (session) {
+      if (waiting.indexOf(session) >= 0) return;
       asking.push(session);
-      ask();
-    },
-
-    /** @param {Session} session that was opened or not, and needs no asking any more */
-    opened: function (session) {
-      if (pioneer === session) pioneer = undefined;
       begin();
     },
 
     /**
      * Take the parameters of `opened`.
      *
+     * @param {Session} session
      * @param {any} values
      */
-    configure: function (values) {
+    configure_: function (session, values) {
       parameters = values;
-      choice.restrict(values.transports);
-    },
-
-    /** @param {Session} session that now is served by the carrier's downstream */
-    welcome: function (session) {
-      if (!atHome().length) downAt = now();
-      session.isHome = true;
-      if (down) session.announce(down.name, 'it serves the sockets of this page');
-      else attach('it is the best that is left');
+      choice.restrict_(values.transports);
+      if (pioneer === session) pioneer = undefined;
+      begin();
     },
 
     /**
-     * Serve a session that was at home on a native socket.
+     * Serve a session.
      *
      * @param {Session} session
      * @param {string} reason
      */
-    adopt: function (session, reason) {
-      if (!atHome().length) downAt = now();
-      session.isHome = true;
-      reattach(reason);
+    adopt_: function (session, reason) {
+      var isFirst = !atHome().length;
+      if (isFirst) heardAt = now();
+      session.isHome_ = true;
+      if (down && reason === 'opened') session.announce_(down.name_, reason);
+      else if (isFirst) attach(reason);
+      // Naming it makes the carrier its home; one attach for all that lost theirs at once.
+      else attachLater(0, reason);
       flush();
     },
 
     /** @param {Session} session */
-    cancel: function (session) {
-      var body = beginBody(isBinary, session.number);
-      body.document(['cancel', session.number, session.nonce]);
-      request(mark(session.url, 'open'), body.finish(), UPLOAD_SECONDS, nothing);
+    cancel_: function (session) {
+      var body = beginBody(isBinary, session.number_);
+      body.document_(['cancel', session.number_, session.nonce_]);
+      call(mark(session.url_, 'open'), body, isBinary, session.number_, nothing);
     },
 
     /** @param {Session} session */
-    remove: function (session) {
+    remove_: function (session) {
       [sessions, waiting, asking].forEach(function (list) {
         var index = list.indexOf(session);
         if (index >= 0) list.splice(index, 1);
       });
-      carrier.opened(session);
-      if (sessions.length) return;
+      if (pioneer === session) pioneer = undefined;
+      if (sessions.length) return begin();
       clearInterval(ticking);
-      isDead = true;
-      options.ondone();
-      detach();
-    },
-
-    /** @param {string} url */
-    markNative: function (url) {
-      return mark(url, 'ws');
+      stop();
     },
 
     /** Do not believe in what was open before a sleep, or on another network. */
-    probe: function () {
-      if (down && now() - down.heardAt > 1) attach('the page is back');
+    probe_: function () {
+      if (down && now() - heardAt > 1) attach('probed');
       sessions.forEach(function (session) {
-        session.probe();
+        session.probe_();
       });
     },
 
     /** Drop the transports: the page goes into the back/forward cache. */
-    suspend: function () {
+    suspend_: function () {
       isSuspended = true;
       detach();
       sessions.forEach(function (session) {
-        session.suspend();
+        session.suspend_();
       });
     },
 
-    resume: function () {
+    resume_: function () {
       isSuspended = false;
       sessions.slice().forEach(function (session) {
-        session.recover('the page is back');
+        session.recover_();
       });
-      ask();
-      attach('the page is back');
+      attach('resumed');
       flush();
     },
 
     /** Say that the page will not come back (section 11). */
-    bye: function () {
-      if (!secret || isDead) return;
+    bye_: function () {
+      if (!carrier.secret_) return;
       var body = beginBody(false, uploads + 1);
       sessions.forEach(function (session) {
-        if (!session.isOpen()) return;
+        if (!session.isOpen_()) return;
         addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
-        body.document(['last', session.connection.numbered()]);
+        body.document_(['last', session.connection_.numbered_()]);
       });
-      sendLast(mark(options.url, 'bye'), /** @type {string} */ (body.finish()));
+      sendLast(mark(url, 'bye'), body.finish_());
     },
   };
   return carrier;

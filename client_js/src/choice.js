@@ -2,6 +2,8 @@ import { forget, remember, remembers } from './memory.js';
 import { now } from './tasks.js';
 import { transports } from './transports/index.js';
 
+/** @typedef {ReturnType<typeof createChoice>} Choice */
+
 // A second failure of a transport within this time, with an answer of the server in between, is
 // its own fault and not the network's.
 var EPISODE = 60;
@@ -20,72 +22,70 @@ export function createChoice(names, origin) {
   var suspects = {};
   /** @type {Record<string, number>} */
   var failedAt = {};
-  var reachedAt = -Infinity;
 
   /** @param {string} name */
   function key(name) {
     return origin + ' ' + name;
   }
 
-  return {
+  var choice = {
+    /** When a request has reached the server. */
+    reachedAt_: -1,
+
     /** @param {string} name */
-    has: function (name) {
+    has_: function (name) {
       return names.indexOf(name) >= 0;
     },
 
     /** @param {string[]} allowed by the server */
-    restrict: function (allowed) {
+    restrict_: function (allowed) {
       names = names.filter(function (name) {
         return allowed.indexOf(name) >= 0;
       });
     },
 
     /** @returns {boolean} whether any transport over HTTP may be used */
-    hasHTTP: function () {
+    hasHTTP_: function () {
       return names.some(function (name) {
         return !!transports[name];
       });
     },
 
     /**
-     * @param {boolean} isHTTP whether only a transport over HTTP will do
-     * @returns {string} the best one; empty where all have failed, which clears them
+     * @param {boolean} [isHTTP] whether only a transport over HTTP will do
+     * @returns {string} the best one; empty where all have failed, which forgives them
      */
-    pick: function (isHTTP) {
+    pick_: function (isHTTP) {
       var left = names.filter(function (name) {
         return !suspects[name] && (!isHTTP || transports[name]);
       });
+      if (!left.length) suspects = {};
       var good = left.filter(function (name) {
         return !remembers(key(name));
       });
-      if (!left.length) suspects = {};
       return good[0] || left[0] || '';
     },
 
-    /** Note that a request has reached the server. */
-    reach: function () {
-      reachedAt = now();
-    },
-
     /** @param {string} name of the transport that now is proved */
-    prove: function (name) {
-      reachedAt = now();
+    prove_: function (name) {
+      choice.reachedAt_ = now();
       suspects = {};
       delete failedAt[name];
-      if (remembers(key(name))) forget(key(name));
+      forget(key(name));
     },
 
     /**
      * @param {string} name
      * @param {number} triedAt
      */
-    fail: function (name, triedAt) {
-      var first = now() - failedAt[name] < EPISODE ? failedAt[name] : triedAt;
+    fail_: function (name, triedAt) {
+      if (now() - failedAt[name] < EPISODE) triedAt = failedAt[name];
       failedAt[name] = now();
       suspects[name] = true;
-      if (reachedAt > first) remember(key(name));
+      if (choice.reachedAt_ > triedAt) remember(key(name));
       // What holds the one back holds the other: they differ in their form alone.
-      if (name === 'stream') this.fail('xhr-stream', triedAt);
+      if (name === 'stream') choice.fail_('xhr-stream', triedAt);
     },
   };
+  return choice;
 }

@@ -1,20 +1,10 @@
-import {
-  concat,
-  decodeBase64,
-  decodeUtf8,
-  encodeBase64,
-  encodeUtf8,
-  slice,
-  wellFormed,
-} from './bytes.js';
-
-/** @typedef {import('./bytes.js').Bytes} Bytes */
+import { concat, decodeBase64, decodeUtf8, encodeBase64, encodeUtf8, wellFormed } from './bytes.js';
 
 /**
- * A frame. `data` is the string of a text, the bytes of a binary message, `[code, reason]` or `[]`
+ * A frame. `data_` is the string of a text, the bytes of a binary message, `[code, reason]` or `[]`
  * of a close, the array of a document; null where a numbered frame could not be read.
  *
- * @typedef {{type: number, data: any}} Frame
+ * @typedef {{type_: number, data_: any}} Frame
  */
 
 export var TEXT = 1;
@@ -22,9 +12,9 @@ export var BINARY = 2;
 // A part's type is that of its message and this.
 export var PART = 2;
 export var CLOSE = 5;
-export var DOCUMENT = 0x40;
 /** Stands for every numbered frame of a later version. */
 export var UNKNOWN = 0x3f;
+export var DOCUMENT = 0x40;
 
 var MAX_LENGTH_BYTES = 5;
 
@@ -44,16 +34,23 @@ export function toJSON(value) {
 }
 
 /**
- * @param {string} text
- * @returns {any[] | null} null where it is no JSON array
+ * @param {string | null} text
+ * @returns {any} undefined where it is no JSON
  */
-export function parseArray(text) {
+export function fromJSON(text) {
   try {
-    var value = JSON.parse(text);
-    return value instanceof Array ? value : null;
+    return JSON.parse(/** @type {string} */ (text));
   } catch (error) {
-    return null;
+    return undefined;
   }
+}
+
+/**
+ * @param {any[]} data
+ * @returns {Frame}
+ */
+export function document(data) {
+  return { type_: DOCUMENT, data_: data };
 }
 
 /**
@@ -61,96 +58,87 @@ export function parseArray(text) {
  * @returns {any} an element of a line in the JSON form
  */
 function toElement(frame) {
-  var data = frame.data;
-  if (frame.type === TEXT || frame.type === DOCUMENT) return data;
-  if (frame.type === CLOSE) return ['c'].concat(data);
-  return [NAMES[frame.type], typeof data === 'string' ? data : encodeBase64(data)];
+  var data = frame.data_;
+  if (frame.type_ === TEXT || frame.type_ === DOCUMENT) return data;
+  if (frame.type_ === CLOSE) return ['c'].concat(data);
+  return [NAMES[frame.type_], typeof data === 'string' ? data : encodeBase64(data)];
 }
 
 /**
  * @param {Frame} frame
- * @returns {Bytes} the payload in the binary form
+ * @returns {Uint8Array} the payload in the binary form
  */
 function toPayload(frame) {
-  var data = frame.data;
-  if (frame.type === DOCUMENT) data = toJSON(data);
-  if (frame.type === CLOSE) {
-    if (!data.length) return concat([]);
-    return concat([[data[0] >> 8, data[0] & 255], encodeUtf8(data[1] || '')]);
+  var data = frame.data_;
+  if (frame.type_ === DOCUMENT) data = toJSON(data);
+  else if (frame.type_ === CLOSE) {
+    data = data.length ? concat([[data[0] >> 8, data[0]], encodeUtf8(data[1] || '')]) : '';
   }
   return typeof data === 'string' ? encodeUtf8(data) : data;
 }
 
 /**
  * @param {Frame} frame
- * @returns {Bytes[]}
+ * @returns {Uint8Array}
  */
-function toChunks(frame) {
+function toBytes(frame) {
   var payload = toPayload(frame);
   var rest = payload.length;
   var head = [rest % 128];
   while ((rest = Math.floor(rest / 128))) head.unshift((rest % 128) | 128);
-  head.unshift(frame.type);
-  return [head, payload];
+  return concat([[frame.type_].concat(head), payload]);
 }
 
 /**
  * Begin the body of a request.
  *
- * @param {boolean} binary
+ * @param {boolean} isBinary
  */
-export function createBody(binary) {
+export function createBody(isBinary) {
   /** @type {any[]} */
   var pieces = [];
-  var size = 0;
-  var hasNumbered = false;
 
-  /**
-   * Add a frame, unless it would make the body larger than `limit`.
-   *
-   * @param {Frame} frame
-   * @param {number} limit in bytes
-   * @returns {boolean} whether it was added
-   */
-  function add(frame, limit) {
-    var piece = binary ? toChunks(frame) : [toJSON(toElement(frame))];
-    var length = binary ? piece[0].length + piece[1].length : piece[0].length + 1;
-    if (size + length > limit) return false;
-    pieces.push.apply(pieces, piece);
-    size += length;
-    hasNumbered = hasNumbered || frame.type < DOCUMENT;
-    return true;
-  }
+  var body = {
+    /** The bytes of the body so far. */
+    size_: 0,
+    hasNumbered_: false,
 
-  return {
-    add: add,
-
-    /** @returns {number} the bytes of the body so far */
-    size: function () {
-      return size;
-    },
-
-    hasNumbered: function () {
-      return hasNumbered;
+    /**
+     * Add a frame, unless it would make the body larger than `limit`.
+     *
+     * @param {Frame} frame
+     * @param {number} limit in bytes
+     * @returns {boolean} whether it was added
+     */
+    add_: function (frame, limit) {
+      var piece = isBinary ? toBytes(frame) : toJSON(toElement(frame));
+      // A comma or bracket comes to each element of the JSON form.
+      var size = body.size_ + piece.length + (isBinary ? 0 : 1);
+      if (size > limit) return false;
+      pieces.push(piece);
+      body.size_ = size;
+      body.hasNumbered_ = body.hasNumbered_ || frame.type_ < DOCUMENT;
+      return true;
     },
 
     /** @param {any[]} data */
-    document: function (data) {
-      add({ type: DOCUMENT, data: data }, Infinity);
+    document_: function (data) {
+      body.add_(document(data), Infinity);
     },
 
     /** @returns {ArrayBuffer | string} the whole body, with its `end` */
-    finish: function () {
-      /** @type {Frame} */
-      var end = { type: DOCUMENT, data: ['end', size] };
-      if (binary) {
+    finish_: function () {
+      if (isBinary) {
         // Of the exact size: PhantomJS 1.9.8 sends a view as "[object Uint8Array]".
-        return /** @type {any} */ (concat(pieces.concat(toChunks(end)))).buffer;
+        return /** @type {any} */ (
+          concat(pieces.concat(toBytes(document(['end', body.size_])))).buffer
+        );
       }
       var line = '[' + pieces.join(',') + ']\n';
       return line + toJSON([['end', line.length]]) + '\n';
     },
   };
+  return body;
 }
 
 /**
@@ -158,8 +146,9 @@ export function createBody(binary) {
  * @returns {Frame | null}
  */
 function toDocument(data) {
-  var isDocument = data && typeof data[0] === 'string' && data[0].length > 1;
-  return isDocument ? { type: DOCUMENT, data: data } : null;
+  return data instanceof Array && typeof data[0] === 'string' && data[0].length > 1
+    ? document(data)
+    : null;
 }
 
 /**
@@ -175,53 +164,52 @@ function toText(text) {
  * @returns {Frame | null} null where it is no frame
  */
 export function fromElement(element) {
-  if (typeof element === 'string') return { type: TEXT, data: toText(element) };
-  if (!(element instanceof Array) || typeof element[0] !== 'string') return null;
+  if (typeof element === 'string') return { type_: TEXT, data_: toText(element) };
+  if (!element || typeof element[0] !== 'string') return null;
   if (element[0].length !== 1) return toDocument(element);
   var type = NAMES.indexOf(element[0]);
-  if (type < 0) return { type: UNKNOWN, data: null };
+  if (type < 0) return { type_: UNKNOWN, data_: null };
+  var value = element[1];
   if (type === CLOSE) {
-    var isClose = element.length < 2 || typeof element[1] === 'number';
-    if (!isClose || (element.length > 2 && typeof element[2] !== 'string')) return null;
-    return { type: CLOSE, data: element.slice(1, 3) };
+    var isClose = element.length < 2 || (typeof value === 'number' && value >= 0);
+    if (!isClose || typeof (element[2] || '') !== 'string') return null;
+    return { type_: CLOSE, data_: element.slice(1, 3) };
   }
-  if (typeof element[1] !== 'string') return null;
-  if (type % 2) return { type: type, data: toText(element[1]) };
-  var data = decodeBase64(element[1]);
-  return data && { type: type, data: data };
+  if (typeof value !== 'string') return null;
+  if (type % 2) return { type_: type, data_: toText(value) };
+  var bytes = decodeBase64(value);
+  return bytes === null ? null : { type_: type, data_: bytes };
 }
 
 /**
  * @param {number} type
- * @param {Bytes} payload
+ * @param {Uint8Array} payload
  * @returns {Frame | null} null where it is no frame
  */
 function fromPayload(type, payload) {
-  if (type === DOCUMENT) return toDocument(parseArray(decodeUtf8(payload) || ''));
+  if (type === DOCUMENT) return toDocument(fromJSON(decodeUtf8(payload)));
   if (!type || type > 127) return null;
   /** @type {any} */
-  var data = null;
-  if (type === BINARY || type === BINARY + PART) data = payload;
-  if (type === TEXT || type === TEXT + PART) data = decodeUtf8(payload);
-  if (type === CLOSE && payload.length !== 1) {
-    var reason = decodeUtf8(slice(payload, 2));
-    data = payload.length ? [(payload[0] << 8) | payload[1], reason] : [];
-  }
-  return { type: type, data: data };
+  var data = payload;
+  if (type === CLOSE) {
+    data = payload.length ? [(payload[0] << 8) | payload[1], decodeUtf8(payload.subarray(2))] : [];
+    if (payload.length === 1) data = null;
+  } else if (type % 2) data = decodeUtf8(payload);
+  return { type_: type, data_: type > CLOSE ? null : data };
 }
 
 /**
  * Begin to read a body that comes in chunks, cut anywhere.
  *
- * @param {boolean} binary
+ * @param {boolean} isBinary
  * @param {(frame: Frame) => void} onframe called for every frame; for `end` only with the right
  *   count. Nothing is read after it.
  * @returns {(chunk: any) => boolean} takes the next bytes or characters; false where the body
  *   is malformed or its count is wrong
  */
-export function createDecoder(binary, onframe) {
+export function createDecoder(isBinary, onframe) {
   /** @type {any} */
-  var rest = binary ? concat([]) : '';
+  var rest = isBinary ? concat([]) : '';
   // Where `rest` begins in the body.
   var offset = 0;
   var isGood = true;
@@ -232,57 +220,49 @@ export function createDecoder(binary, onframe) {
    * @param {number} start
    */
   function emit(frame, start) {
-    if (isEnded) return;
-    if (frame && frame.type === DOCUMENT && frame.data[0] === 'end') {
-      isEnded = frame.data[1] === start;
-      if (!isEnded) frame = null;
+    if (frame && frame.data_ && frame.data_[0] === 'end' && frame.type_ === DOCUMENT) {
+      isEnded = isGood = frame.data_[1] === start;
     }
-    if (frame) onframe(frame);
-    else isGood = false;
+    isGood = isGood && !!frame;
+    if (isGood) onframe(/** @type {Frame} */ (frame));
   }
 
-  function readLines() {
-    var lines = rest.split('\n');
-    rest = lines.pop();
-    for (var i = 0; i < lines.length && isGood; i++) {
-      var elements = parseArray(lines[i]) || [0];
-      for (var j = 0; j < elements.length && isGood; j++) emit(fromElement(elements[j]), offset);
-      offset += lines[i].length + 1;
-    }
+  /** @param {string} line */
+  function readLine(line) {
+    var elements = fromJSON(line);
+    if (!(elements instanceof Array)) elements = [0];
+    elements.forEach(function (/** @type {any} */ element) {
+      if (isGood && !isEnded) emit(fromElement(element), offset);
+    });
+    offset += line.length + 1;
   }
 
-  function readBytes() {
-    var position = 0;
-    while (isGood && !isEnded) {
-      var length = 0;
-      var digit = 128;
-      for (var at = position + 1; digit > 127; at++) {
-        if (at >= rest.length) return keep(position);
-        digit = rest[at];
-        length = length * 128 + (digit % 128);
-        isGood = digit < 128 || (length > 0 && at - position < MAX_LENGTH_BYTES);
-        if (!isGood) return;
-      }
-      if (at + length > rest.length) return keep(position);
-      emit(fromPayload(rest[position], slice(rest, at, at + length)), offset + position);
-      position = at + length;
+  /** @returns {boolean} whether there was a whole frame */
+  function readFrame() {
+    var length = 0;
+    var digit = 128;
+    for (var at = 1; digit > 127; at++) {
+      if (at >= rest.length) return false;
+      digit = rest[at];
+      length = length * 128 + (digit % 128);
+      isGood = digit < 128 || (length > 0 && at < MAX_LENGTH_BYTES);
+      if (!isGood) return false;
     }
-  }
-
-  /** @param {number} position */
-  function keep(position) {
-    rest = slice(rest, position);
-    offset += position;
+    if (at + length > rest.length) return false;
+    emit(fromPayload(rest[0], rest.subarray(at, at + length)), offset);
+    rest = rest.subarray(at + length);
+    offset += at + length;
+    return true;
   }
 
   return function (chunk) {
-    if (!isGood || isEnded) return isGood;
-    if (binary) {
+    if (isBinary) {
       rest = rest.length ? concat([rest, chunk]) : chunk;
-      readBytes();
+      while (isGood && !isEnded && readFrame());
     } else {
-      rest += chunk;
-      readLines();
+      var lines = (rest + chunk).split('\n');
+      rest = lines.pop();
+      lines.forEach(readLine);
     }
     return isGood;
   };

@@ -1,22 +1,22 @@
-import { concat, measure, slice } from './bytes.js';
+import { concat, measure } from './bytes.js';
 import { BINARY, CLOSE, PART, TEXT } from './codec.js';
 
 /** @typedef {import('./codec.js').Frame} Frame */
 
 /**
- * A message on its way up. `data` is null while it is still being read (a Blob); `offset` is how
+ * A message on its way up. `data_` is null while it is still being read (a Blob); `offset_` is how
  * far it has been cut into parts.
  *
- * @typedef {{type: number, data: any, size: number, offset: number}} Message
+ * @typedef {{type_: number, data_: any, size_: number, offset_: number}} Message
  */
 
 /**
  * What a connection tells.
  *
  * @typedef {object} Sink
- * @property {(data: any, isBinary: boolean) => void} onmessage
- * @property {(code: number, reason: string) => void} onclose the server's close was taken
- * @property {() => void} onfail the server broke the protocol
+ * @property {(data: any, isBinary: boolean) => void} onmessage_
+ * @property {(code: number, reason: string) => void} onclose_ the server's close was taken
+ * @property {() => void} onfail_ the server broke the protocol
  */
 
 // The states are sums: closed is both of the closes.
@@ -25,11 +25,11 @@ var CLOSE_TAKEN = 2;
 var FAILED = 4;
 
 /**
- * @param {number} code
+ * @param {any} code
  * @returns {boolean} whether a close frame may carry it (RFC 6455 section 7.4)
  */
 function isCloseCode(code) {
-  return (code >= 3000 && code < 5000) || /^10(0[0-37-9]|1[0-4])$/.test(String(code));
+  return /^(10(0[0-37-9]|1[0-4])|[34]\d\d\d)$/.test(code);
 }
 
 /**
@@ -41,19 +41,14 @@ function isCloseCode(code) {
 export function createConnection(sink) {
   var state = 0;
 
-  // What goes up: `queue` has no numbers yet, `kept` begins at the number acked + 1.
+  // What goes up and has no numbers yet.
   /** @type {Message[]} */
   var queue = [];
-  /** @type {(Frame & {size: number})[]} */
-  var kept = [];
-  var acked = 0;
-  var buffered = 0;
   var bytesSent = 0;
   var creditBytes = 0;
   var creditFrames = 0;
 
   // What comes down.
-  var taken = 0;
   var told = 0;
   var bytesTaken = 0;
   var bytesTold = 0;
@@ -68,57 +63,45 @@ export function createConnection(sink) {
   /**
    * @param {Message} message
    * @param {number} limit in bytes
-   * @returns {{end: number, size: number}}
    */
   function cut(message, limit) {
-    var start = message.offset;
-    var length = message.data.length;
-    if (!start && message.size <= limit) return { end: length, size: message.size };
-    if (message.type === TEXT) return measure(message.data, start, limit);
-    var end = Math.min(start + limit, length);
-    return { end: end, size: end - start };
-  }
-
-  /** @param {number[] | [number, string]} data */
-  function queueClose(data) {
-    queue.push({ type: CLOSE, data: data, size: 0, offset: 0 });
+    var start = message.offset_;
+    if (message.type_ === TEXT) {
+      if (start || message.size_ > limit) return measure(message.data_, start, limit);
+      return { end_: message.data_.length, size_: message.size_ };
+    }
+    var end = Math.min(start + limit, message.size_);
+    return { end_: end, size_: end - start };
   }
 
   /**
-   * Give the next frame its number.
-   *
-   * @param {number} partSize the most bytes of payload in it
-   * @returns {Frame | null} null where there is none, or no credit for it
+   * @param {Message} message
+   * @param {number} partSize
+   * @returns {(Frame & {size_: number}) | null}
    */
-  function next(partSize) {
-    var message = queue[0];
-    if (!message || message.data === null) return null;
-    var frame = { type: CLOSE, data: message.data, size: 0 };
-    if (message.type === CLOSE) {
-      state |= CLOSE_SENT;
-    } else {
-      // Credit comes by quarters of the window: no piece may need more than that.
-      var piece = cut(message, Math.min(partSize, Math.max(windowBytes >> 2, 4)));
-      if (bytesSent + piece.size > creditBytes || acked + kept.length >= creditFrames) return null;
-      bytesSent += piece.size;
-      var isLast = piece.end === message.data.length;
-      frame.type = message.type + (isLast ? 0 : PART);
-      frame.size = piece.size;
-      if (!isLast || message.offset) {
-        frame.data =
-          message.type === TEXT
-            ? message.data.slice(message.offset, piece.end)
-            : slice(message.data, message.offset, piece.end);
-      }
-      message.offset = piece.end;
-      if (!isLast) {
-        kept.push(frame);
-        return frame;
-      }
+  function nextData(message, partSize) {
+    // Credit comes by quarters of the window: no piece may need more than that.
+    var piece = cut(message, Math.min(partSize, Math.max(windowBytes >> 2, 4)));
+    if (bytesSent + piece.size_ > creditBytes || numbered() >= creditFrames) return null;
+    bytesSent += piece.size_;
+    var data = message.data_;
+    var start = message.offset_;
+    message.offset_ = piece.end_;
+    var isLast = piece.end_ === data.length;
+    if (isLast) queue.shift();
+    if (start || !isLast) {
+      data = data[message.type_ === TEXT ? 'slice' : 'subarray'](start, piece.end_);
     }
-    queue.shift();
-    kept.push(frame);
-    return frame;
+    return { type_: message.type_ + (isLast ? 0 : PART), data_: data, size_: piece.size_ };
+  }
+
+  function numbered() {
+    return connection.acked_ + connection.kept_.length;
+  }
+
+  /** @param {any} data */
+  function queueClose(data) {
+    queue.push({ type_: CLOSE, data_: data, size_: 0, offset_: 0 });
   }
 
   /** @param {number} code */
@@ -127,82 +110,110 @@ export function createConnection(sink) {
     queue = [];
     if (!(state & CLOSE_SENT)) queueClose([code]);
     state |= FAILED;
-    sink.onfail();
+    sink.onfail_();
   }
 
   /** @param {any} data */
   function takeClose(data) {
-    var code = data && data.length ? data[0] : 1005;
-    var reason = data && data.length > 1 ? data[1] : '';
-    if (!data || (code !== 1005 && !isCloseCode(code)) || (code === 1005 && data.length)) {
-      return fail(1002);
-    }
+    if (!data || (data.length && !isCloseCode(data[0]))) return fail(1002);
+    var reason = data.length > 1 ? data[1] : '';
     if (reason === null) return fail(1007);
-    if (measure(reason, 0, 124).size > 123) return fail(1002);
+    if (measure(reason, 0, 124).size_ > 123) return fail(1002);
     state |= CLOSE_TAKEN;
     pieces = [];
     if (!(state & CLOSE_SENT)) {
       // Who has the other's close drops what has no number, but for a close of its own.
-      var last = queue[queue.length - 1];
+      var last = queue.pop();
       queue = [];
-      queueClose(last && last.type === CLOSE ? last.data : data.slice(0, 1));
+      queueClose(last && last.type_ === CLOSE ? last.data_ : data.slice(0, 1));
     }
-    sink.onclose(code, reason);
+    sink.onclose_(data.length ? data[0] : 1005, reason);
   }
 
   /** @param {Frame} frame */
   function takeData(frame) {
-    var isPart = frame.type > BINARY;
-    var type = isPart ? frame.type - PART : frame.type;
-    if (frame.data === null) return fail(type === TEXT ? 1007 : 1002);
-    if (piecesType && piecesType !== type) return fail(1002);
-    piecesSize += frame.data.length;
-    if (piecesSize > largest) return fail(1009);
-    bytesTaken += frame.data.length;
-    piecesType = type;
-    pieces.push(frame.data);
-    if (isPart) return;
+    var data = frame.data_;
+    var isPart = frame.type_ > BINARY;
+    var type = isPart ? frame.type_ - PART : frame.type_;
     var isText = type === TEXT;
-    var data = pieces.length < 2 ? frame.data : isText ? pieces.join('') : concat(pieces);
+    if (data === null) return fail(1007);
+    if (piecesType && piecesType !== type) return fail(1002);
+    bytesTaken += data.length;
+    piecesSize += data.length;
+    if (piecesSize > largest) return fail(1009);
+    piecesType = type;
+    pieces.push(data);
+    if (isPart) return;
+    if (pieces.length > 1) data = isText ? pieces.join('') : concat(pieces);
     pieces = [];
     piecesType = piecesSize = 0;
     // As RFC 6455 section 1.4: what comes behind the own close is discarded.
-    if (!(state & CLOSE_SENT)) sink.onmessage(data, !isText);
+    if (!(state & CLOSE_SENT)) sink.onmessage_(data, !isText);
   }
 
-  return {
-    next: next,
-    fail: fail,
+  var connection = {
+    /** The highest number that the server has acknowledged. */
+    acked_: 0,
+    /** The highest number taken. */
+    taken_: 0,
+    /**
+     * What was sent and is not acknowledged, from the number acked_ + 1 on.
+     *
+     * @type {(Frame & {size_: number})[]}
+     */
+    kept_: [],
+    /** The bytes accepted and not acknowledged. */
+    buffered_: 0,
+    numbered_: numbered,
 
     /**
      * Take the parameters of `opened`.
      *
-     * @param {{bytes: number, frames: number, message: number}} parameters
+     * @param {any} parameters
      */
-    open: function (parameters) {
+    open_: function (parameters) {
       creditBytes = windowBytes = parameters.bytes;
       creditFrames = windowFrames = parameters.frames;
       largest = parameters.message;
     },
 
     /**
-     * Accept a message; its `data` may be given later.
+     * Accept a message; its `data_` may be given later.
      *
      * @param {number} type TEXT or BINARY
      * @param {any} data
      * @param {number} size in bytes of payload
      * @returns {Message}
      */
-    send: function (type, data, size) {
-      var message = { type: type, data: data, size: size, offset: 0 };
+    send_: function (type, data, size) {
+      var message = { type_: type, data_: data, size_: size, offset_: 0 };
       queue.push(message);
-      buffered += size;
+      connection.buffered_ += size;
       return message;
     },
 
     /** @param {any} data `[]`, `[code]` or `[code, reason]` */
-    close: function (data) {
+    close_: function (data) {
       if (!(state & CLOSE_TAKEN)) queueClose(data);
+    },
+
+    /**
+     * Give the next frame its number.
+     *
+     * @param {number} partSize the most bytes of payload in it
+     * @returns {Frame | null} null where there is none, or no credit for it
+     */
+    next_: function (partSize) {
+      var message = queue[0];
+      if (!message || message.data_ === null) return null;
+      /** @type {any} */
+      var frame = message;
+      if (message.type_ === CLOSE) {
+        state |= CLOSE_SENT;
+        queue = [];
+      } else frame = nextData(message, partSize);
+      if (frame) connection.kept_.push(frame);
+      return frame;
     },
 
     /**
@@ -211,85 +222,57 @@ export function createConnection(sink) {
      * @param {number} number
      * @param {Frame} frame
      */
-    receive: function (number, frame) {
-      if (number !== taken + 1 || state & (CLOSE_TAKEN | FAILED)) return;
-      taken = number;
-      if (frame.type === CLOSE) takeClose(frame.data);
-      else if (frame.type > CLOSE) fail(1002);
+    receive_: function (number, frame) {
+      if (number !== connection.taken_ + 1 || state & (CLOSE_TAKEN | FAILED)) return;
+      connection.taken_ = number;
+      if (frame.type_ === CLOSE) takeClose(frame.data_);
+      else if (frame.type_ > CLOSE) fail(1002);
       else takeData(frame);
     },
 
     /** @param {number} number all frames up to it were taken by the server */
-    acknowledge: function (number) {
-      if (number > acked + kept.length) return fail(1002);
-      if (number <= acked) return;
-      var gone = kept.splice(0, number - acked);
-      for (var i = 0; i < gone.length; i++) buffered -= gone[i].size;
-      acked = number;
+    acknowledge_: function (number) {
+      if (number > numbered()) return fail(1002);
+      while (connection.acked_ < number) {
+        connection.buffered_ -= /** @type {any} */ (connection.kept_.shift()).size_;
+        connection.acked_++;
+      }
     },
 
-    /**
-     * @param {number} bytes
-     * @param {number} frames
-     */
-    credit: function (bytes, frames) {
-      creditBytes = Math.max(creditBytes, bytes);
-      creditFrames = Math.max(creditFrames, frames);
-    },
-
-    /** @returns {Frame[]} what was sent and not acknowledged, from the number acked() + 1 on */
-    unacknowledged: function () {
-      return kept;
-    },
-
-    acked: function () {
-      return acked;
-    },
-
-    /** @returns {number} the highest number given to a frame */
-    numbered: function () {
-      return acked + kept.length;
-    },
-
-    taken: function () {
-      return taken;
+    /** @param {any[]} document `credit`, with bytes and frames */
+    credit_: function (document) {
+      creditBytes = Math.max(creditBytes, document[1]);
+      creditFrames = Math.max(creditFrames, document[2]);
     },
 
     /** @returns {number} the ack, which the server now is told */
-    tell: function () {
+    tell_: function () {
       bytesTold = bytesTaken;
-      return (told = taken);
+      return (told = connection.taken_);
     },
 
     /** Note that what was told may have been lost. */
-    untell: function () {
+    untell_: function () {
       told = bytesTold = 0;
     },
 
-    /** @returns {boolean} whether an ack should go alone (section 5.1) */
-    owesAck: function () {
-      if (told === taken) return false;
-      var isQuarter = bytesTaken - bytesTold >= windowBytes / 4 || taken - told >= windowFrames / 4;
-      return isQuarter || (state & CLOSE_TAKEN) > 0;
+    /** @returns {unknown} whether an ack should go alone (section 5.1) */
+    owesAck_: function () {
+      var frames = connection.taken_ - told;
+      var isQuarter = bytesTaken - bytesTold >= windowBytes / 4 || frames >= windowFrames / 4;
+      return frames && (isQuarter || state & CLOSE_TAKEN);
     },
 
-    /** @returns {number} bytes accepted and not acknowledged */
-    buffered: function () {
-      return buffered;
-    },
-
-    isCloseSent: function () {
-      return (state & CLOSE_SENT) > 0;
-    },
-
-    isCloseTaken: function () {
-      return (state & CLOSE_TAKEN) > 0;
+    /** @returns {boolean} whether the own close was sent and the other has not come */
+    isClosing_: function () {
+      return state === CLOSE_SENT;
     },
 
     /** @returns {boolean} whether both sides know that it is over */
-    isDone: function () {
-      var isOver = state & CLOSE_SENT && state & (CLOSE_TAKEN | FAILED);
-      return !!isOver && !kept.length && (told === taken || (state & FAILED) > 0);
+    isDone_: function () {
+      var isTold = state & FAILED || (state & CLOSE_TAKEN && told === connection.taken_);
+      return !!isTold && !!(state & CLOSE_SENT) && !connection.kept_.length;
     },
   };
+  return connection;
 }

@@ -87,7 +87,7 @@ function setUp(settings) {
   var wanted = toArray(setting('transports'));
   /** @type {string[]} */
   var names = (wanted.length ? wanted : ORDER).filter(function (name) {
-    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported();
+    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported_;
   });
 
   /** @param {string} text */
@@ -110,13 +110,8 @@ function setUp(settings) {
     if (!carriers[url]) {
       var choice = (choices[origin] = choices[origin] || createChoice(names, origin));
       /** @type {Carrier} */
-      var carrier = createCarrier({
-        url: url,
-        choice: choice,
-        log: log,
-        ondone: function () {
-          if (carriers[url] === carrier) delete carriers[url];
-        },
+      var carrier = createCarrier(url, choice, log, function () {
+        if (carriers[url] === carrier) delete carriers[url];
       });
       carriers[url] = carrier;
     }
@@ -140,40 +135,34 @@ function setUp(settings) {
     var own = overHTTP(parts[1]);
     var path = parts[2] || '/';
     var origin = origins[own] || own;
-    var httpURL = origin + path + (parts[3] || '');
+    var plain = 'plain ' + origin + path;
+    var isListed = origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
     return {
-      url: href,
-      origin: parts[1],
-      isListed: !!origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0),
-      httpURL: httpURL,
-      socketURL: httpURL.replace(/^http/, 'ws'),
-      getCarrier: function () {
+      url_: href,
+      origin_: parts[1],
+      isOurs_: !!isListed && !remembers(plain),
+      httpURL_: origin + path + (parts[3] || ''),
+      getCarrier_: function () {
         return getCarrier(origin, path);
       },
-      plain: 'plain ' + origin + path,
-      onplain: function () {
-        remember('plain ' + origin + path);
+      onplain_: function () {
+        remember(plain);
       },
     };
   }
 
-  /** @param {any} target */
-  function isOurs(target) {
-    return !!target && target.isListed && !remembers(target.plain);
-  }
-
-  var WebSocket = createWebSocketClass(resolve, isOurs, Native);
+  var WebSocket = createWebSocketClass(resolve, Native);
 
   listen('pagehide', function (/** @type {any} */ event) {
     each(function (carrier) {
-      if (event.persisted) carrier.suspend();
-      else carrier.bye();
+      if (event.persisted) carrier.suspend_();
+      else carrier.bye_();
     });
   });
   listen('pageshow', function (/** @type {any} */ event) {
     if (!event.persisted) return;
     each(function (carrier) {
-      carrier.resume();
+      carrier.resume_();
     });
   });
   listen('online', probe);
@@ -185,7 +174,7 @@ function setUp(settings) {
 
   function probe() {
     each(function (carrier) {
-      carrier.probe();
+      carrier.probe_();
     });
   }
 

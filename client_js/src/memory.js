@@ -2,23 +2,19 @@ import { scope } from './scope.js';
 
 // Networks change: what failed is tried again after ten minutes.
 var MILLISECONDS = 600000;
+var PREFIX = 'emulation:';
 
-/** @type {Record<string, number>} */
+/** @type {Record<string, any>} */
 var notes = {};
 
-/** @returns {Storage | null} null in workers, and where the user forbids it */
-function storage() {
+/** What all pages of the origin know, where the engine has it and the user allows it. */
+var store = (function () {
   try {
-    return scope.localStorage || null;
+    return scope.localStorage || notes;
   } catch (error) {
-    return null;
+    return notes;
   }
-}
-
-/** @param {string} name */
-function key(name) {
-  return 'emulation:' + name;
-}
+})();
 
 /**
  * Note that something holds, for a while.
@@ -26,20 +22,18 @@ function key(name) {
  * @param {string} name
  */
 export function remember(name) {
-  notes[name] = Date.now();
+  notes[PREFIX + name] = Date.now();
   try {
-    var store = storage();
-    if (store) store.setItem(key(name), String(notes[name]));
+    store[PREFIX + name] = Date.now();
   } catch (error) {
-    // A full store: this page has its own notes.
+    // It is full: this page has its own notes.
   }
 }
 
 /** @param {string} name */
 export function forget(name) {
-  delete notes[name];
-  var store = storage();
-  if (store) store.removeItem(key(name));
+  delete notes[PREFIX + name];
+  delete store[PREFIX + name];
 }
 
 /**
@@ -47,7 +41,6 @@ export function forget(name) {
  * @returns {boolean}
  */
 export function remembers(name) {
-  var store = storage();
-  var time = notes[name] || Number(store && store.getItem(key(name)));
+  var time = notes[PREFIX + name] || store[PREFIX + name];
   return Math.abs(Date.now() - time) < MILLISECONDS;
 }

@@ -1,11 +1,10 @@
+import { DOCUMENT, document } from './codec.js';
 import { createConnection } from './connection.js';
-import { DOCUMENT } from './codec.js';
 import { after, now } from './tasks.js';
 import { drawToken } from './token.js';
 import { createLink } from './transports/websocket.js';
 
 /** @typedef {import('./codec.js').Frame} Frame */
-/** @typedef {import('./request.js').Answer} Answer */
 /** @typedef {import('./transports/websocket.js').Link} Link */
 /** @typedef {ReturnType<typeof import('./carrier.js').createCarrier>} Carrier */
 /** @typedef {ReturnType<typeof createSession>} Session */
@@ -14,11 +13,11 @@ import { createLink } from './transports/websocket.js';
  * What a session tells its WebSocket.
  *
  * @typedef {object} Sink
- * @property {(protocol: string) => void} onopen
- * @property {(data: any, isBinary: boolean) => void} onmessage
- * @property {(code: number, reason: string, wasClean: boolean) => void} onclose once
- * @property {(name: string, previous: string, reason: string) => void} ontransport
- * @property {() => void} onplain nothing of ours answers: the socket may be a plain one
+ * @property {(protocol: string) => void} onopen_
+ * @property {(data: any, isBinary: boolean) => void} onmessage_
+ * @property {(code: number, reason: string, wasClean: boolean) => void} onclose_ once
+ * @property {(name: string, previous: string, reason: string) => void} ontransport_
+ * @property {() => void} onplain_ nothing of ours answers: it may be a plain WebSocket
  */
 
 var OPENING = 0;
@@ -29,7 +28,7 @@ var OVER = 2;
 // (section 4).
 var BESIDE_SECONDS = 1;
 var UPGRADE_SECONDS = 10;
-// A resume is one round trip more than an upgrade, on a network that just has changed.
+// A resume has one round trip more than an upgrade, on a network that has just changed.
 var RESUME_SECONDS = 5;
 var PROBE_SECONDS = 3;
 // The server gives an application 30.
@@ -45,23 +44,21 @@ var PART_SIZE = 65536;
 /**
  * One emulated WebSocket: its opening, its home, its end.
  *
- * @param {object} options
- * @param {string} options.url over HTTP, with its query
- * @param {string} options.socketURL the same as a WebSocket's
- * @param {string[]} options.protocols
- * @param {any} options.Native the engine's class, if it has one
- * @param {() => Carrier} options.getCarrier
+ * @param {string} url over HTTP, with its query
+ * @param {string[]} protocols
+ * @param {any} Native the engine's class, if it has one
+ * @param {() => Carrier} getCarrier
  * @param {Sink} sink
  */
-export function createSession(options, sink) {
+export function createSession(url, protocols, Native, getCarrier, sink) {
   /** @type {Carrier} */
   var carrier;
   var state = OPENING;
   var hasRestarted = false;
-  var isTold = false;
   var transport = '';
   var startedAt = 0;
-  var closeSentAt = 0;
+  var closingAt = 0;
+  // When the page was told that it is closed.
   var endedAt = 0;
   /** @type {(() => void)[]} */
   var early = [];
@@ -71,34 +68,29 @@ export function createSession(options, sink) {
   var tries = 0;
   var pause = 0;
 
-  // The native socket.
+  // The native socket: one that is the home, or that may open the socket.
   /** @type {Link | undefined} */
   var link;
-  var dialedAt = 0;
   var isProved = false;
+  var dialedAt = 0;
   var hasResumed = false;
   var wasNative = false;
   var lostAt = 0;
   var heardAt = 0;
-  /** @type {(() => void)[]} */
-  var timers = [];
 
   var connection = createConnection({
-    onmessage: function (data, isBinary) {
+    onmessage_: function (data, isBinary) {
       tell(function () {
-        sink.onmessage(data, isBinary);
+        sink.onmessage_(data, isBinary);
       });
     },
-    onclose: function (code, reason) {
+    onclose_: function (code, reason) {
       tell(function () {
         end(code, reason, true);
       });
-      flush();
     },
-    onfail: function () {
-      carrier.log('the server broke the protocol');
+    onfail_: function () {
       end(1006, '', false);
-      flush();
     },
   });
 
@@ -118,27 +110,21 @@ export function createSession(options, sink) {
    * @param {boolean} wasClean
    */
   function end(code, reason, wasClean) {
-    if (isTold) return;
-    isTold = true;
+    if (endedAt) return;
     endedAt = now();
-    sink.onclose(code, reason, wasClean);
-  }
-
-  function stopTimers() {
-    while (timers.length) /** @type {() => void} */ (timers.pop())();
+    sink.onclose_(code, reason, wasClean);
   }
 
   function dropLink() {
-    var old = link;
+    if (link) link.close_();
     link = undefined;
     isProved = false;
-    if (old) old.close();
   }
 
   /** @param {string} reason */
   function fail(reason) {
     if (state === OVER) return;
-    if (!isTold) carrier.log(options.socketURL + ' fails: ' + reason);
+    if (!endedAt) carrier.log_(url + ' fails: ' + reason);
     leave();
     end(1006, '', false);
   }
@@ -146,25 +132,24 @@ export function createSession(options, sink) {
   /** Be served no longer. */
   function leave() {
     state = OVER;
-    session.isHome = false;
-    stopTimers();
+    session.isHome_ = false;
     dropLink();
-    carrier.remove(session);
+    carrier.remove_(session);
   }
 
   /** Leave when both sides know that it is over. */
   function settle() {
-    if (state !== OVER && connection.isDone()) leave();
+    if (state === OPEN && connection.isDone_()) leave();
   }
 
   // --- Opening -------------------------------------------------------------------------------
 
   function join() {
-    carrier = options.getCarrier();
-    session.nonce = drawToken();
-    session.number = carrier.nextNumber();
+    carrier = getCarrier();
+    session.nonce_ = drawToken();
+    session.number_ = carrier.nextNumber_();
     startedAt = now();
-    carrier.add(session);
+    carrier.add_(session);
   }
 
   /**
@@ -174,72 +159,89 @@ export function createSession(options, sink) {
    */
   function ask(seconds) {
     isAsked = true;
-    if (!seconds) return carrier.open(session);
-    timers.push(
-      after(seconds, function () {
-        carrier.open(session);
-      })
-    );
+    after(seconds, function () {
+      if (state === OPENING && !isProved) carrier.ask_(session);
+    });
   }
 
   /** @param {any[]} opened */
   function open(opened) {
     state = OPEN;
-    connection.open(opened[3]);
-    carrier.configure(opened[3]);
-    if (link) announce('websocket', 'it is proved');
-    else carrier.welcome(session);
-    sink.onopen(opened[2]);
-    while (early.length) /** @type {() => void} */ (early.shift())();
-    carrier.opened(session);
+    connection.open_(opened[3]);
+    carrier.configure_(session, opened[3]);
+    if (link) announce('websocket', 'proved');
+    else carrier.adopt_(session, 'opened');
+    sink.onopen_(opened[2]);
+    early.forEach(function (event) {
+      event();
+    });
     flush();
   }
 
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
-    if (!options.Native || !carrier.choice.has('websocket')) return fail('nothing answers');
-    carrier.log(options.socketURL + ' is tried as a plain native one: nothing of ours answers');
+    if (!carrier.choice_.has_('websocket')) return fail('no answer');
+    carrier.log_(url + ' is tried as a plain WebSocket: nothing of ours answers');
     leave();
-    sink.onplain();
+    sink.onplain_();
+  }
+
+  /**
+   * Take the answer to an `open` over HTTP.
+   *
+   * @param {Record<string, any[]> | null} documents
+   */
+  function answered(documents) {
+    if (state !== OPENING || isProved) return;
+    documents = documents || {};
+    var error = documents.error || [];
+    var isRefused = documents.refused || documents.gone || /40[3-7]|41./.test(error[1]);
+    if (documents.opened) {
+      if (dialedAt) carrier.choice_.fail_('websocket', dialedAt);
+      // Not closed: see dial.
+      link = undefined;
+      open(documents.opened);
+    } else if (isRefused) fail('refused');
+    else if (documents.opening) ask(0);
+    else if (error[1]) ask(error[3] || 1);
+    else if (++tries < TRIES) ask((pause = carrier.nextPause_(pause)));
+    else if (!link) tryPlain();
   }
 
   /** Try a native socket; over HTTP beside it when it takes long. */
   function dial() {
-    var secret = carrier.secret();
+    var secret = carrier.secret_;
     dialedAt = now();
     var mine = createLink(
-      options.Native,
-      carrier.markNative(options.socketURL),
-      ['emulation.' + session.nonce].concat(options.protocols),
+      Native,
+      carrier.mark_(url, 'ws').replace('http', 'ws'),
+      ['emulation.' + session.nonce_].concat(protocols),
       function () {},
       function (frame) {
         if (link === mine && state === OPEN) return take(mine, frame);
-        var data = frame.type === DOCUMENT ? frame.data : [''];
+        var data = frame.type_ === DOCUMENT ? frame.data_ : [''];
+        if (data[0] && !isProved) carrier.choice_.prove_('websocket');
+        // The open over HTTP was faster: this one works too, for the next socket.
+        if (link !== mine) return mine.close_();
         if (data[0] && !isProved) {
-          carrier.choice.prove('websocket');
-          // The open over HTTP was faster: this one works too, for the next socket.
-          if (link !== mine) return mine.close();
           isProved = true;
-          stopTimers();
           // Not before: the head makes this native socket the session's home.
-          mine.send(head(secret));
+          mine.send_(head(secret));
         }
-        if (data[0] === 'secret') carrier.learn(data[1], data[2]);
+        if (data[0] === 'secret') carrier.learn_(data);
         else if (data[0] === 'opened') adopt(mine, data, 1);
-        else if (data[0] !== 'hello') fail(data.join(' ') || 'not a server of ours');
+        else if (data[0] !== 'hello') fail(data.join(' '));
       },
       onend
     );
     link = mine;
-    timers.push(
-      after(BESIDE_SECONDS, function () {
-        if (!isAsked && carrier.choice.hasHTTP()) ask(0);
-      })
-    );
-    // Even where the open over HTTP was faster: its verdict is withdrawn if this one works.
+    after(BESIDE_SECONDS, function () {
+      if (state === OPENING && !isAsked && carrier.choice_.hasHTTP_()) ask(0);
+    });
+    // Even where the open over HTTP was faster: the verdict is withdrawn if this one works.
     after(UPGRADE_SECONDS, function () {
       if (link === mine && isProved) return;
-      mine.close();
+      mine.close_();
       onend();
     });
 
@@ -248,67 +250,40 @@ export function createSession(options, sink) {
       var wasProved = isProved;
       dropLink();
       if (state === OPEN) return lose();
-      if (!wasProved) carrier.choice.fail('websocket', dialedAt);
-      if (!carrier.choice.hasHTTP() || tries >= TRIES) tryPlain();
+      if (!wasProved) carrier.choice_.fail_('websocket', dialedAt);
+      if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
     }
-  }
-
-  /**
-   * @param {string} secret
-   * @param {number} [ack] of a resume
-   * @returns {Frame}
-   */
-  function head(secret, ack) {
-    var data = ['head', 1, secret, session.number, carrier.node()];
-    return { type: DOCUMENT, data: ack === undefined ? data : data.concat(ack) };
-  }
-
-  /**
-   * Take the answer to an `open` over HTTP.
-   *
-   * @param {Record<string, any[]> | null} documents
-   * @param {Answer | null} answer
-   */
-  function answered(documents, answer) {
-    if (state !== OPENING || isProved) return;
-    if (!documents) {
-      if (++tries < TRIES) return ask((pause = carrier.nextPause(pause)));
-      return link ? undefined : tryPlain();
-    }
-    if (documents.opened) {
-      if (dialedAt) carrier.choice.fail('websocket', dialedAt);
-      // Not closed: see dial.
-      link = undefined;
-      stopTimers();
-      return open(documents.opened);
-    }
-    if (documents.opening) return ask(0);
-    var status = documents.error && documents.error[1];
-    if (documents.refused || documents.gone || /^40[3-7]$|^41[15]$/.test(status)) {
-      return fail(documents.refused ? 'refused with ' + documents.refused[2] : 'answer ' + status);
-    }
-    ask(Number(answer && answer.header('Retry-After')) || 1);
   }
 
   // --- On a native socket --------------------------------------------------------------------
 
   /**
+   * @param {string} secret
+   * @param {number[]} [ack] of a resume
+   * @returns {Frame}
+   */
+  function head(secret, ack) {
+    var data = ['head', 1, secret, session.number_, carrier.node_];
+    return document(data.concat(ack || []));
+  }
+
+  /**
    * Make a native socket the home.
    *
    * @param {Link} mine
-   * @param {any[]} document `opened` or `resumed`
+   * @param {any[]} data `opened` or `resumed`
    * @param {number} next the number of the next frame that comes
    */
-  function adopt(mine, document, next) {
+  function adopt(mine, data, next) {
     link = mine;
-    mine.next = next;
+    mine.next_ = next;
     heardAt = now();
     isProved = wasNative = true;
-    hasResumed = session.isHome = false;
-    if (document[0] === 'opened') return open(document);
-    announce('websocket', 'it is resumed');
-    connection.unacknowledged().forEach(mine.send);
+    hasResumed = session.isHome_ = false;
+    if (state === OPENING) return open(data);
+    announce('websocket', 'resumed');
+    connection.kept_.forEach(mine.send_);
     flush();
   }
 
@@ -318,33 +293,32 @@ export function createSession(options, sink) {
    */
   function take(mine, frame) {
     heardAt = now();
-    var data = frame.data;
-    if (frame.type < DOCUMENT) connection.receive(mine.next++, frame);
-    else if (data[0] === 'ack') connection.acknowledge(data[1]);
-    else if (data[0] === 'credit') connection.credit(data[1], data[2]);
+    var data = frame.data_;
+    if (frame.type_ < DOCUMENT) connection.receive_(mine.next_++, frame);
+    else if (data[0] === 'ack') connection.acknowledge_(data[1]);
+    else if (data[0] === 'credit') connection.credit_(data);
     else if (data[0] === 'ping') sendAck();
     else if (data[0] === 'gone' || data[0] === 'error') fail(data.join(' '));
     flush();
   }
 
   function sendAck() {
-    if (link) link.send({ type: DOCUMENT, data: ['ack', connection.tell()] });
+    if (link) link.send_(document(['ack', connection.tell_()]));
   }
 
   /** Go on after the native socket was lost. */
   function lose() {
+    dropLink();
     lostAt = now();
-    recover('the native socket was lost');
+    recover();
   }
 
-  /** @param {string} reason */
-  function recover(reason) {
-    if (state !== OPEN || session.isHome || link) return;
-    if (carrier.isDead()) return fail('the carrier is gone');
-    if (!hasResumed) return resume();
-    if (carrier.choice.hasHTTP()) return carrier.adopt(session, reason);
-    pause = carrier.nextPause(pause);
-    after(pause, resume);
+  function recover() {
+    if (state !== OPEN || session.isHome_ || link) return;
+    if (carrier.isDead_) fail('lost');
+    else if (!hasResumed) resume();
+    else if (carrier.choice_.hasHTTP_()) carrier.adopt_(session, 'lost');
+    else after((pause = carrier.nextPause_(pause)), resume);
   }
 
   /** Try to go on over a native socket. */
@@ -352,26 +326,25 @@ export function createSession(options, sink) {
     if (state !== OPEN || link) return;
     hasResumed = true;
     var triedAt = now();
-    var ack = connection.taken();
+    var ack = connection.taken_;
     var isOver = false;
     var mine = createLink(
-      options.Native,
-      carrier.markNative(options.socketURL),
+      Native,
+      carrier.mark_(url, 'ws').replace('http', 'ws'),
       ['emulation.resume'],
       function () {
-        mine.send(head(carrier.secret(), ack));
+        mine.send_(head(carrier.secret_, [ack]));
       },
       function (frame) {
         if (link === mine) return take(mine, frame);
-        var data = frame.type === DOCUMENT ? frame.data : [''];
+        var data = frame.type_ === DOCUMENT ? frame.data_ : [];
         if (data[0] === 'gone' || data[0] === 'error') return fail(data.join(' '));
-        connection.acknowledge(data[1]);
+        if (data[0] !== 'resumed' || state !== OPEN) return onend();
+        connection.acknowledge_(data[1]);
         // An upload in the meantime has gone further: what comes next would be misnumbered.
-        if (data[0] !== 'resumed' || connection.acked() !== data[1] || state !== OPEN) {
-          return onend();
-        }
-        connection.credit(data[2], data[3]);
-        carrier.choice.prove('websocket');
+        if (connection.acked_ !== data[1]) return onend();
+        connection.credit_(data.slice(1));
+        carrier.choice_.prove_('websocket');
         adopt(mine, data, ack + 1);
       },
       onend
@@ -383,25 +356,22 @@ export function createSession(options, sink) {
     function onend() {
       if (isOver) return;
       isOver = true;
-      mine.close();
-      if (link === mine) {
-        dropLink();
-        lose();
-      } else {
-        carrier.choice.fail('websocket', triedAt);
-        recover('the native socket was not resumed');
-      }
+      mine.close_();
+      if (link === mine) return lose();
+      carrier.choice_.fail_('websocket', triedAt);
+      recover();
     }
   }
 
   /** Send what there is to say, on a native socket at once. */
   function flush() {
     if (state !== OPEN) return;
-    if (session.isHome) return carrier.flush();
+    if (session.isHome_) return carrier.flush_();
     if (!link) return;
-    var frame;
-    while ((frame = connection.next(PART_SIZE))) link.send(frame);
-    if (connection.owesAck()) sendAck();
+    for (var frame = connection.next_(PART_SIZE); frame; frame = connection.next_(PART_SIZE)) {
+      link.send_(frame);
+    }
+    if (connection.owesAck_()) sendAck();
     settle();
   }
 
@@ -410,96 +380,91 @@ export function createSession(options, sink) {
    * @param {string} reason
    */
   function announce(name, reason) {
-    if (name === transport || isTold) return;
-    var previous = transport;
+    if (name === transport || endedAt) return;
+    carrier.log_(url + ' is carried by ' + name + ': ' + reason);
+    sink.ontransport_(name, transport, reason);
     transport = name;
-    carrier.log(options.socketURL + ' is carried by ' + name + ': ' + reason);
-    sink.ontransport(name, previous, reason);
   }
 
   var session = {
-    number: 0,
-    nonce: '',
-    url: options.url,
-    protocols: options.protocols,
+    number_: 0,
+    nonce_: '',
+    url_: url,
+    protocols_: protocols,
     /** Whether the carrier's downstream serves it. */
-    isHome: false,
-    connection: connection,
-    announce: announce,
-    answered: answered,
-    fail: fail,
-    flush: flush,
-    recover: recover,
-    settle: settle,
+    isHome_: false,
+    connection_: connection,
+    announce_: announce,
+    answered_: answered,
+    fail_: fail,
+    flush_: flush,
+    recover_: recover,
+    settle_: settle,
 
-    isOpen: function () {
+    isOpen_: function () {
       return state === OPEN;
     },
 
     /** Begin to open: it is its turn. */
-    begin: function () {
-      var name = carrier.choice.pick(false) || carrier.choice.pick(false);
-      if (name === 'websocket') dial();
+    begin_: function () {
+      if ((carrier.choice_.pick_() || carrier.choice_.pick_()) === 'websocket') dial();
       else ask(0);
     },
 
     /** Begin once more, on another carrier: the server does not know the one it was on. */
-    restart: function () {
-      if (state !== OPENING || hasRestarted) return fail('the carrier is gone');
+    restart_: function () {
+      if (hasRestarted) return fail('lost');
       hasRestarted = true;
-      stopTimers();
       dropLink();
-      carrier.remove(session);
+      carrier.remove_(session);
       join();
     },
 
     /** The network was away: the native socket may be possible again. */
-    retryNative: function () {
+    retryNative_: function () {
       if (wasNative) resume();
     },
 
     /** @param {any[]} data of the close frame */
-    close: function (data) {
-      if (state !== OPENING) {
-        connection.close(data);
-        return flush();
+    close_: function (data) {
+      if (state === OPENING) {
+        if (carrier.choice_.hasHTTP_()) carrier.cancel_(session);
+        return fail('closed');
       }
-      if (carrier.choice.hasHTTP()) carrier.cancel(session);
-      fail('it was closed while connecting');
+      connection.close_(data);
+      flush();
     },
 
     /**
-     * @param {number} time
      * @param {number} silence after which a transport is not believed in
      * @param {number} limit after which a session is given up
      */
-    tick: function (time, silence, limit) {
-      if (connection.isCloseSent() && !closeSentAt) closeSentAt = time;
-      if (state === OPENING && time - startedAt > OPEN_SECONDS) fail('no decision has come');
-      else if (closeSentAt && !isTold && time - closeSentAt > CLOSE_SECONDS) fail('no close came');
-      else if (endedAt && time - endedAt > limit) leave();
-      else if (state === OPEN && !session.isHome && !link && time - lostAt > limit) {
-        fail('it could not be resumed');
-      } else if (state === OPEN && link && time - heardAt > silence) {
-        dropLink();
-        lose();
-      }
+    tick_: function (silence, limit) {
+      var time = now();
+      var isLost = state === OPEN && !session.isHome_ && !link;
+      if (connection.isClosing_() && !closingAt) closingAt = time;
+      if (
+        (state === OPENING && time - startedAt > OPEN_SECONDS) ||
+        (closingAt && !endedAt && time - closingAt > CLOSE_SECONDS) ||
+        (endedAt && time - endedAt > limit) ||
+        (isLost && time - lostAt > limit)
+      ) {
+        fail('timeout');
+      } else if (state === OPEN && link && time - heardAt > silence) lose();
     },
 
     /** Ask whether the native socket is still there. */
-    probe: function () {
+    probe_: function () {
       var mine = link;
       var since = now();
       if (state !== OPEN || !mine) return;
-      mine.send({ type: DOCUMENT, data: ['ping'] });
+      mine.send_(document(['ping']));
       after(PROBE_SECONDS, function () {
-        if (link !== mine || heardAt >= since) return;
-        dropLink();
-        lose();
+        if (link === mine && heardAt < since) lose();
       });
     },
 
-    suspend: function () {
+    suspend_: function () {
       if (state === OPEN) dropLink();
       lostAt = now();
     },

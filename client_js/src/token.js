@@ -1,16 +1,14 @@
-import { encodeBase64 } from './bytes.js';
 import { scope } from './scope.js';
 
-/** @returns {string} 128 random bits in base64url */
+var ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+
+/** @returns {string} 22 random characters of base64url */
 export function drawToken() {
-  /** @type {number[] | Uint8Array} */
-  var bytes = [];
-  for (var i = 0; i < 16; i++) bytes.push(Math.random() * 256);
-  if (scope.crypto && scope.crypto.getRandomValues) {
-    bytes = scope.crypto.getRandomValues(new Uint8Array(16));
+  var isStrong = scope.crypto && scope.crypto.getRandomValues;
+  var values = isStrong ? scope.crypto.getRandomValues(new Uint8Array(22)) : [];
+  var token = '';
+  while (token.length < 22) {
+    token += ALPHABET.charAt((isStrong ? values[token.length] : Math.random() * 64) & 63);
   }
-  return encodeBase64(/** @type {any} */ (bytes))
-    .replace(/\+/g, '-')
-    .replace(/\//g, '_')
-    .replace(/=/g, '');
+  return token;
 }

@@ -11,28 +11,28 @@ import { queueTask } from './tasks.js';
  * Where a URL leads.
  *
  * @typedef {object} Target
- * @property {string} url serialized, as `url` shows it
- * @property {string} origin of the URL, as events show it
- * @property {string} httpURL with its query, to which the requests go
- * @property {string} socketURL the same as a WebSocket's
- * @property {() => any} getCarrier
- * @property {() => void} onplain told when a plain native WebSocket was the right one
+ * @property {string} url_ serialized, as `url` shows it
+ * @property {string} origin_ of the URL, as events show it
+ * @property {string} httpURL_ with its query, to which the requests go
+ * @property {boolean} isOurs_ whether it is emulated where there is a native class
+ * @property {() => any} getCarrier_
+ * @property {() => void} onplain_ told when a plain native WebSocket was the right one
  */
 
 /**
  * The state of one WebSocket.
  *
  * @typedef {object} State
- * @property {any} socket
- * @property {Target} target
- * @property {number} readyState
- * @property {string} protocol
- * @property {string} extensions
- * @property {string} binaryType
- * @property {number} lateBytes given to send() after the close
- * @property {Session} session
- * @property {any} plain the native WebSocket that took the session's place
- * @property {Record<string, any>} handlers
+ * @property {any} socket_
+ * @property {Target} target_
+ * @property {number} readyState_
+ * @property {string} protocol_
+ * @property {string} extensions_
+ * @property {string} binaryType_
+ * @property {number} lateBytes_ given to send() after the close
+ * @property {Session} session_
+ * @property {any} plain_ the native WebSocket that took the session's place
+ * @property {Record<string, any>} handlers_
  */
 
 var CONNECTING = 0;
@@ -104,7 +104,7 @@ function checkProtocols(protocols) {
 }
 
 /**
- * @param {import('./bytes.js').Bytes} bytes
+ * @param {any} bytes
  * @param {string} binaryType
  * @returns {any}
  */
@@ -133,11 +133,10 @@ function readBlob(blob, done) {
  * Make the class.
  *
  * @param {(url: string) => Target | null} resolve null where the URL is invalid
- * @param {(target: Target | null) => boolean} isOurs
  * @param {any} Native the engine's class, if it has one
  * @returns {any}
  */
-export function createWebSocketClass(resolve, isOurs, Native) {
+export function createWebSocketClass(resolve, Native) {
   /**
    * @this {any}
    * @param {any} url
@@ -150,7 +149,7 @@ export function createWebSocketClass(resolve, isOurs, Native) {
     if (!arguments.length) throw new TypeError('WebSocket: 1 argument required.');
     url = wellFormed(String(url));
     var target = resolve(url);
-    if (Native && !isOurs(target)) {
+    if (Native && !(target && target.isOurs_)) {
       return protocols === undefined ? new Native(url) : new Native(url, protocols);
     }
     // Steps 1 to 7 are those of `resolve`.
@@ -160,21 +159,21 @@ export function createWebSocketClass(resolve, isOurs, Native) {
     var socket = createTarget(this, WebSocket);
     /** @type {State} */
     var state = {
-      socket: socket,
-      target: target,
-      readyState: CONNECTING,
-      protocol: '',
-      extensions: '',
-      binaryType: 'blob',
-      lateBytes: 0,
-      session: /** @type {any} */ (null),
-      plain: null,
-      handlers: {},
+      socket_: socket,
+      target_: target,
+      readyState_: CONNECTING,
+      protocol_: '',
+      extensions_: '',
+      binaryType_: 'blob',
+      lateBytes_: 0,
+      session_: /** @type {any} */ (null),
+      plain_: null,
+      handlers_: {},
     };
     Object.defineProperty(socket, '_state', { value: state });
     // Step 12: in parallel.
     queueTask(function () {
-      if (state.readyState === CONNECTING) connect(state, list, Native);
+      if (state.readyState_ === CONNECTING) connect(state, list, Native);
     });
     return socket;
   }
@@ -241,36 +240,36 @@ function describe(prototype) {
   }
 
   attribute('url', function (state) {
-    return state.target.url;
+    return state.target_.url_;
   });
   attribute('readyState', function (state) {
-    return state.readyState;
+    return state.readyState_;
   });
   attribute('protocol', function (state) {
-    return state.protocol;
+    return state.protocol_;
   });
   attribute('extensions', function (state) {
-    return state.extensions;
+    return state.extensions_;
   });
   attribute('bufferedAmount', function (state) {
-    if (state.plain) return state.plain.bufferedAmount;
-    return state.lateBytes + (state.session ? state.session.connection.buffered() : 0);
+    if (state.plain_) return state.plain_.bufferedAmount;
+    return state.lateBytes_ + (state.session_ ? state.session_.connection_.buffered_ : 0);
   });
   attribute(
     'binaryType',
     function (state) {
-      return state.binaryType;
+      return state.binaryType_;
     },
     function (state, value) {
       // A value that the enumeration does not have is ignored (Web IDL).
       if (value !== 'blob' && value !== 'arraybuffer') return;
-      state.binaryType = value;
-      if (state.plain) state.plain.binaryType = value;
+      state.binaryType_ = value;
+      if (state.plain_) state.plain_.binaryType = value;
     }
   );
   ['open', 'error', 'close', 'message'].forEach(function (type) {
     defineHandler(prototype, type, function (socket) {
-      return stateOf(socket).handlers;
+      return stateOf(socket).handlers_;
     });
   });
 
@@ -303,23 +302,23 @@ function sendData(state, data) {
   var isBuffer = is(data, 'ArrayBuffer');
   var isBinary = isBlob || isBuffer || !!(data && is(data.buffer, 'ArrayBuffer'));
   if (!isBinary) data = wellFormed(String(data));
-  if (state.readyState === CONNECTING) {
+  if (state.readyState_ === CONNECTING) {
     throw exception('InvalidStateError', 'send: the WebSocket is still CONNECTING.');
   }
-  if (state.plain) return state.plain.send(data);
-  var size = isBinary ? (isBlob ? data.size : data.byteLength) : measure(data, 0, Infinity).size;
-  if (state.readyState !== OPEN) {
-    state.lateBytes += size;
+  if (state.plain_) return state.plain_.send(data);
+  var size = isBinary ? (isBlob ? data.size : data.byteLength) : measure(data, 0, Infinity).size_;
+  if (state.readyState_ !== OPEN) {
+    state.lateBytes_ += size;
     return;
   }
-  var session = state.session;
-  var connection = session.connection;
+  var session = state.session_;
+  var connection = session.connection_;
   if (isBlob) {
     // It keeps its place among the messages, and close() waits for it.
-    var message = connection.send(BINARY, null, size);
+    var message = connection.send_(BINARY, null, size);
     readBlob(data, function (bytes) {
-      message.data = bytes;
-      session.flush();
+      message.data_ = bytes;
+      session.flush_();
     });
     return;
   }
@@ -330,8 +329,8 @@ function sendData(state, data) {
     // The page may write over its own bytes as soon as this returns.
     data = new Uint8Array(view);
   }
-  connection.send(isBinary ? BINARY : TEXT, data, size);
-  session.flush();
+  connection.send_(isBinary ? BINARY : TEXT, data, size);
+  session.flush_();
 }
 
 /**
@@ -350,18 +349,18 @@ function closeSocket(state, code, reason) {
     throw exception('InvalidAccessError', 'close: the code is neither 1000 nor 3000 to 4999.');
   }
   // Step 2.
-  if (measure(reason, 0, 124).size > 123) {
+  if (measure(reason, 0, 124).size_ > 123) {
     throw exception('SyntaxError', 'close: the reason is longer than 123 bytes.');
   }
   // Step 3.
-  if (state.readyState >= CLOSING) return;
-  var wasOpen = state.readyState === OPEN;
-  state.readyState = CLOSING;
-  if (state.plain) {
-    if (code === undefined) state.plain.close();
-    else state.plain.close(code, reason);
-  } else if (state.session) {
-    state.session.close(code === undefined ? [] : reason ? [code, reason] : [code]);
+  if (state.readyState_ >= CLOSING) return;
+  var wasOpen = state.readyState_ === OPEN;
+  state.readyState_ = CLOSING;
+  if (state.plain_) {
+    if (code === undefined) state.plain_.close();
+    else state.plain_.close(code, reason);
+  } else if (state.session_) {
+    state.session_.close_(code === undefined ? [] : reason ? [code, reason] : [code]);
   } else if (!wasOpen) {
     // Closed in the task that made it: nothing was begun.
     closed(state, 1006, '', false);
@@ -378,9 +377,9 @@ function closeSocket(state, code, reason) {
  */
 function closed(state, code, reason, wasClean) {
   queueTask(function () {
-    state.readyState = CLOSED;
-    if (!wasClean) dispatch(state.socket, 'error', 'Event', {});
-    dispatch(state.socket, 'close', 'CloseEvent', {
+    state.readyState_ = CLOSED;
+    if (!wasClean) dispatch(state.socket_, 'error', 'Event', {});
+    dispatch(state.socket_, 'close', 'CloseEvent', {
       code: code,
       reason: reason,
       wasClean: wasClean,
@@ -393,8 +392,8 @@ function closed(state, code, reason, wasClean) {
  * @param {any} data
  */
 function deliver(state, data) {
-  if (state.readyState !== OPEN) return;
-  dispatch(state.socket, 'message', 'MessageEvent', { data: data, origin: state.target.origin });
+  if (state.readyState_ !== OPEN) return;
+  dispatch(state.socket_, 'message', 'MessageEvent', { data: data, origin: state.target_.origin_ });
 }
 
 /**
@@ -403,11 +402,11 @@ function deliver(state, data) {
  * @param {string} extensions
  */
 function opened(state, protocol, extensions) {
-  if (state.readyState !== CONNECTING) return;
-  state.readyState = OPEN;
-  state.protocol = protocol;
-  state.extensions = extensions;
-  dispatch(state.socket, 'open', 'Event', {});
+  if (state.readyState_ !== CONNECTING) return;
+  state.readyState_ = OPEN;
+  state.protocol_ = protocol;
+  state.extensions_ = extensions;
+  dispatch(state.socket_, 'open', 'Event', {});
 }
 
 /**
@@ -417,9 +416,9 @@ function opened(state, protocol, extensions) {
  * @param {string} reason
  */
 function changed(state, transport, previous, reason) {
-  if (state.readyState === CLOSED) return;
+  if (state.readyState_ === CLOSED) return;
   var detail = { transport: transport, previous: previous, reason: reason };
-  dispatch(state.socket, 'emulation:transport', 'CustomEvent', {
+  dispatch(state.socket_, 'emulation:transport', 'CustomEvent', {
     detail: detail,
     transport: transport,
   });
@@ -431,39 +430,30 @@ function changed(state, transport, previous, reason) {
  * @param {any} Native
  */
 function connect(state, protocols, Native) {
-  var target = state.target;
-  state.session = createSession(
-    {
-      url: target.httpURL,
-      socketURL: target.socketURL,
-      protocols: protocols,
-      Native: Native,
-      getCarrier: target.getCarrier,
+  var target = state.target_;
+  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_, {
+    onopen_: function (protocol) {
+      queueTask(function () {
+        opened(state, protocol, '');
+      });
     },
-    {
-      onopen: function (protocol) {
-        queueTask(function () {
-          opened(state, protocol, '');
-        });
-      },
-      onmessage: function (data, isBinary) {
-        queueTask(function () {
-          deliver(state, isBinary ? toData(data, state.binaryType) : data);
-        });
-      },
-      onclose: function (code, reason, wasClean) {
-        closed(state, code, reason, wasClean);
-      },
-      ontransport: function (name, previous, reason) {
-        queueTask(function () {
-          changed(state, name, previous, reason);
-        });
-      },
-      onplain: function () {
-        usePlain(state, protocols, Native);
-      },
-    }
-  );
+    onmessage_: function (data, isBinary) {
+      queueTask(function () {
+        deliver(state, isBinary ? toData(data, state.binaryType_) : data);
+      });
+    },
+    onclose_: function (code, reason, wasClean) {
+      closed(state, code, reason, wasClean);
+    },
+    ontransport_: function (name, previous, reason) {
+      queueTask(function () {
+        changed(state, name, previous, reason);
+      });
+    },
+    onplain_: function () {
+      usePlain(state, protocols, Native);
+    },
+  });
 }
 
 /**
@@ -474,11 +464,11 @@ function connect(state, protocols, Native) {
  * @param {any} Native
  */
 function usePlain(state, protocols, Native) {
-  var plain = new Native(state.target.socketURL, protocols);
-  state.plain = plain;
-  plain.binaryType = state.binaryType;
+  var plain = new Native(state.target_.httpURL_.replace('http', 'ws'), protocols);
+  state.plain_ = plain;
+  plain.binaryType = state.binaryType_;
   plain.onopen = function () {
-    state.target.onplain();
+    state.target_.onplain_();
     changed(state, 'websocket', '', 'nothing of ours answers');
     opened(state, plain.protocol, plain.extensions);
   };

@@ -1,40 +1,29 @@
-import { poll } from './poll.js';
-import { sse } from './sse.js';
-import { stream } from './stream.js';
-import { xhrStream } from './xhr-stream.js';
+import { hasBinary, hasByteStream, hasTextStream } from '../request.js';
+import { scope } from '../scope.js';
 
 /**
- * One way to carry frames down over HTTP.
+ * One way to carry frames down over HTTP: its attach is a POST with this verb, whose answer is read
+ * as it comes (`isStream_`) or whole.
  *
  * @typedef {object} Transport
- * @property {string} verb of its attach
- * @property {boolean} binary whether its bodies have the binary form
- * @property {() => any} isSupported a feature test, never the user agent
- * @property {(job: Job, sink: Sink) => () => void} open begins; returns the function that aborts
- *
- * @typedef {object} Job
- * @property {ArrayBuffer | string} body of the attach
- * @property {number} pollTime in seconds
- * @property {(verb?: string, ticket?: string) => string} url
- * @property {(done: (ticket: string) => void) => () => void} ticket
- *
- * What a transport tells, until it is aborted.
- *
- * @typedef {object} Sink
- * @property {(chunk: any) => void} ondata new bytes or characters, in order, in any cutting
- * @property {(retryAfter: string | null) => void} onend once
+ * @property {string} verb_
+ * @property {boolean} isBinary_ the form of its bodies
+ * @property {boolean} isStream_
+ * @property {unknown} isSupported_ a feature test, never the user agent
  */
 
-/** The transports over HTTP.
- *
- * @type {Record<string, Transport>}
- */
+/** @type {Record<string, Transport>} */
 export var transports = {
-  stream: stream,
-  sse: sse,
-  'xhr-stream': xhrStream,
-  poll: poll,
+  stream: { verb_: 'stream', isBinary_: true, isStream_: true, isSupported_: hasByteStream },
+  sse: { verb_: 'ticket', isBinary_: false, isStream_: false, isSupported_: scope.EventSource },
+  'xhr-stream': {
+    verb_: 'stream',
+    isBinary_: false,
+    isStream_: true,
+    isSupported_: hasTextStream,
+  },
+  poll: { verb_: 'poll', isBinary_: hasBinary, isStream_: false, isSupported_: true },
 };
 
 /** The order of preference, where the page has none. */
-export var ORDER = ['websocket', 'stream', 'sse', 'xhr-stream', 'poll'];
+export var ORDER = ['websocket'].concat(Object.keys(transports));

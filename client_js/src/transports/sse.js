@@ -1,39 +1,33 @@
 import { scope } from '../scope.js';
 
-/** @type {import('./index.js').Transport} */
-export var sse = {
-  verb: 'ticket',
-  binary: false,
-  isSupported: function () {
-    return scope.EventSource;
-  },
-  open: function (job, sink) {
-    /** @type {EventSource | undefined} */
-    var source;
+/**
+ * Read the lines of a downstream from an EventSource.
+ *
+ * @param {string} url with the ticket
+ * @param {import('../request.js').Sink} sink
+ * @returns {() => void} closes
+ */
+export function listen(url, sink) {
+  /** @type {EventSource} */
+  var source;
 
-    function close() {
-      if (source) source.close();
-    }
+  function end() {
+    // Its own reconnecting knows nothing of our numbers.
+    if (source) source.close();
+    sink.onend_(0, '');
+  }
 
-    var abort = job.ticket(function (ticket) {
-      try {
-        source = new scope.EventSource(job.url('sse', ticket), { withCredentials: true });
-      } catch (error) {
-        // PhantomJS 1.9.8 throws for another origin.
-        return sink.onend(null);
-      }
-      /** @type {EventSource} */ (source).onmessage = function (event) {
-        sink.ondata(event.data + '\n');
-      };
-      /** @type {EventSource} */ (source).onerror = function () {
-        // Its own reconnecting knows nothing of our numbers.
-        close();
-        sink.onend(null);
-      };
-    });
-    return function () {
-      abort();
-      close();
+  try {
+    source = new scope.EventSource(url, { withCredentials: true });
+    source.onmessage = function (event) {
+      sink.ondata_(event.data + '\n');
     };
-  },
-};
+    source.onerror = end;
+  } catch (error) {
+    // PhantomJS 1.9.8 throws for another origin.
+    setTimeout(end, 0);
+  }
+  return function () {
+    if (source) source.close();
+  };
+}

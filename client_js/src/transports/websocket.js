@@ -1,13 +1,14 @@
 import {
-  parseArray,
-  toJSON,
   BINARY,
   CLOSE,
   DOCUMENT,
   PART,
   TEXT,
   UNKNOWN,
+  document,
   fromElement,
+  fromJSON,
+  toJSON,
 } from '../codec.js';
 
 /** @typedef {import('../codec.js').Frame} Frame */
@@ -16,10 +17,36 @@ import {
  * A native WebSocket that carries the frames of one socket.
  *
  * @typedef {object} Link
- * @property {(frame: Frame) => void} send
- * @property {number} next the number of the next frame that comes; its user counts
- * @property {() => void} close nothing is told afterwards
+ * @property {number} next_ the number of the next frame that comes; its user counts
+ * @property {(frame: Frame) => void} send_
+ * @property {() => void} close_ nothing is told afterwards
  */
+
+/**
+ * @param {any} data of a message
+ * @returns {Frame}
+ */
+export function fromMessage(data) {
+  if (typeof data !== 'string') return { type_: BINARY, data_: new Uint8Array(data) };
+  if (data.charAt(0) !== '\0') return { type_: TEXT, data_: data };
+  data = data.slice(1);
+  if (data.charAt(0) === '\0') return { type_: TEXT, data_: data };
+  var frame = data.charAt(0) === '[' && fromElement(fromJSON(data));
+  return frame && frame.type_ >= CLOSE ? frame : { type_: UNKNOWN, data_: null };
+}
+
+/**
+ * @param {Frame} frame
+ * @returns {any} what a native WebSocket may send
+ */
+export function toMessage(frame) {
+  var data = frame.data_;
+  if (frame.type_ === DOCUMENT) return '\0' + toJSON(data);
+  if (frame.type_ === CLOSE) return '\0' + toJSON(['c'].concat(data));
+  if (typeof data === 'string') return data.charAt(0) === '\0' ? '\0' + data : data;
+  // Old engines send no views.
+  return data.length === data.buffer.byteLength ? data.buffer : new Uint8Array(data).buffer;
+}
 
 /**
  * Open a native WebSocket (docs/protocol.md section 9).
@@ -35,31 +62,12 @@ import {
 export function createLink(Native, url, protocols, onopen, onframe, onend) {
   var socket = new Native(url, protocols);
   var isOver = false;
-  var isPart = false;
+  var part = 0;
   socket.binaryType = 'arraybuffer';
 
-  /** @param {boolean} isTold */
-  function end(isTold) {
-    if (isOver) return;
+  function close() {
     isOver = true;
     socket.close();
-    if (isTold) onend();
-  }
-
-  /** @param {any[]} elements */
-  function document(elements) {
-    socket.send('\0' + toJSON(elements));
-  }
-
-  /**
-   * @param {string} text behind U+0000
-   * @returns {Frame}
-   */
-  function special(text) {
-    if (text.charAt(0) === '\0') return { type: TEXT, data: text };
-    var elements = text.charAt(0) === '[' && parseArray(text);
-    var frame = elements ? fromElement(elements) : null;
-    return frame && frame.type >= CLOSE ? frame : { type: UNKNOWN, data: null };
   }
 
   socket.onopen = function () {
@@ -67,44 +75,27 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
   };
   socket.onmessage = function (/** @type {MessageEvent} */ event) {
     if (isOver) return;
-    var data = event.data;
-    /** @type {Frame} */
-    var frame = { type: TEXT, data: data };
-    if (typeof data !== 'string') frame = { type: BINARY, data: new Uint8Array(data) };
-    else if (data.charAt(0) === '\0') frame = special(data.slice(1));
-    if (frame.type === DOCUMENT && frame.data[0] === 'part') {
-      isPart = true;
+    var frame = fromMessage(event.data);
+    if (frame.type_ === DOCUMENT && frame.data_[0] === 'part') {
+      part = PART;
       return;
     }
-    if (isPart && frame.type <= BINARY) {
-      frame.type += PART;
-      isPart = false;
-    }
+    frame.type_ += part;
+    part = 0;
     onframe(frame);
   };
-  // The end is told by `close`; an engine without it (hixie-76) has no close codes either.
   socket.onclose = function () {
-    end(true);
+    if (isOver) return;
+    isOver = true;
+    onend();
   };
 
   return {
-    next: 1,
-    send: function (frame) {
-      var data = frame.data;
-      var type = frame.type;
-      if (type === DOCUMENT) return document(data);
-      if (type === CLOSE) return document(['c'].concat(data));
-      if (type > BINARY) document(['part']);
-      if (typeof data !== 'string') {
-        // Old engines send no views.
-        if (data.length !== data.buffer.byteLength) data = new Uint8Array(data).buffer;
-        socket.send('buffer' in data ? data.buffer : data);
-      } else {
-        socket.send(data.charAt(0) === '\0' ? '\0' + data : data);
-      }
-    },
-    close: function () {
-      end(false);
+    next_: 1,
+    close_: close,
+    send_: function (frame) {
+      if (frame.type_ > BINARY && frame.type_ < CLOSE) socket.send(toMessage(document(['part'])));
+      socket.send(toMessage(frame));
     },
   };
 }
