@@ -11,6 +11,7 @@ import h11
 
 from emulation.testing.address import Address
 from emulation.testing.exceptions import Failure
+from emulation.testing.waiting import within
 
 __all__ = ["Exchange", "HTTPClient", "Headers"]
 
@@ -119,9 +120,9 @@ class Exchange:
                     return event
                 if event is h11.PAUSED:
                     return None
-                data = await asyncio.wait_for(self._reader.read(_READ_SIZE), timeout)
+                data = await within(timeout, self._reader.read(_READ_SIZE))
                 self._protocol.receive_data(data)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 raise Failure(f"silence for {timeout:g} s") from None
             except (OSError, h11.RemoteProtocolError) as error:
                 raise Cut(f"the connection was cut: {error!r}") from error
@@ -179,6 +180,6 @@ class HTTPClient:
             self._address.host, self._address.port, ssl=self._context
         )
         try:
-            return Exchange(*await asyncio.wait_for(connecting, _CONNECT_TIMEOUT))
-        except (OSError, asyncio.TimeoutError) as error:
+            return Exchange(*await within(_CONNECT_TIMEOUT, connecting))
+        except OSError as error:
             raise Failure(f"no connection: {error!r}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl as tls
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from emulation.testing.address import Address
 from emulation.testing.exceptions import Closed, Refused
 from emulation.testing.http import Headers
 from emulation.testing.socket import WebSocket
+from emulation.testing.waiting import within
 
 __all__ = ["NATIVE", "NativeWebSocket", "dial", "open_native"]
 
@@ -84,18 +84,18 @@ class NativeWebSocket(WebSocket):
 
     async def drain(self, timeout: float | None = 10) -> None:
         try:
-            await asyncio.wait_for(await self._connection.ping(), timeout)
+            await within(timeout, await self._connection.ping())
         except ConnectionClosed as error:
             raise self._end(error) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimeoutError(f"no pong within {timeout:g} s on {NATIVE}") from None
 
     async def receive(self, timeout: float | None = 10) -> str | bytes:
         try:
-            return await asyncio.wait_for(self._connection.recv(), timeout)
+            return await within(timeout, self._connection.recv())
         except ConnectionClosed as error:
             raise self._end(error) from None
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimeoutError(f"nothing within {timeout:g} s on {NATIVE}") from None
 
     async def close(self, code: int | None = None, reason: str = "") -> None:
@@ -150,7 +150,7 @@ async def open_native(
         )
     except InvalidStatus as error:
         raise Refused(error.response.status_code) from None
-    except (InvalidHandshake, OSError, asyncio.TimeoutError) as error:
+    except (InvalidHandshake, OSError) as error:
         # The Fetch Standard calls all of these a network error: the page gets 1006.
         raise Closed(_ABNORMAL, "", False) from error
     return NativeWebSocket(connection)

@@ -30,6 +30,7 @@ from emulation.testing.exceptions import Failure, GivenUp, Refused
 from emulation.testing.native import dial
 from emulation.testing.patience import Patience
 from emulation.testing.socket import EmulatedWebSocket
+from emulation.testing.waiting import within
 
 if TYPE_CHECKING:
     from emulation.testing.shared import Carrier
@@ -137,7 +138,7 @@ class NativeHome:
             status = error.response.status_code
             kind = Failure if status in _RETRIED_STATUS else GivenUp
             raise kind(f"the upgrade was answered with {status}") from error
-        except (InvalidHandshake, OSError, asyncio.TimeoutError) as error:
+        except (InvalidHandshake, OSError) as error:
             raise Failure(f"no upgrade: {error!r}") from error
         if self._native.subprotocol != subprotocols[0]:
             raise GivenUp("the WebSocket is not ours")
@@ -282,10 +283,10 @@ class NativeHome:
     async def _receive(self, timeout: float) -> str | bytes:
         assert self._native is not None
         try:
-            return await asyncio.wait_for(self._native.recv(), timeout)
+            return await within(timeout, self._native.recv())
         except ConnectionClosed as error:
             raise Failure(f"the native WebSocket has ended: {error!r}") from error
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise Failure(f"silence for {timeout:g} s") from None
 
     async def _hang_up(self) -> None:

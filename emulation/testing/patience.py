@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Final
 
 from emulation.testing.exceptions import Failure, GivenUp
+from emulation.testing.waiting import sleep
 
 __all__ = ["Patience"]
 
@@ -41,12 +41,3 @@ class Patience:
         pause = min(_FIRST_PAUSE * 2.0 ** (self._tries - 1), _LONGEST_PAUSE) if self._tries else 0.0
         self._tries += 1
         await sleep(max(pause, failure.wait), wake)
-
-
-async def sleep(seconds: float, wake: asyncio.Event | None = None) -> None:
-    """Sleep so long, or until `wake` is set."""
-    if wake is None:
-        await asyncio.sleep(seconds)
-        return
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(wake.wait(), seconds)

@@ -11,7 +11,6 @@ import uvicorn
 
 __all__ = ["serve"]
 
-_START_TIMEOUT = 10.0
 _GRACE = 2
 
 
@@ -27,7 +26,10 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise RuntimeError("the application did not start; its log says why") from error
         self.ready.set_result(self.servers[0].sockets[0].getsockname()[1])
 
 
@@ -48,10 +50,10 @@ async def serve(app: Any) -> AsyncIterator[str]:
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     starting: list[asyncio.Future[Any]] = [task, server.ready]
-    await asyncio.wait(starting, timeout=_START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(starting, return_when=asyncio.FIRST_COMPLETED)
     try:
-        if not server.ready.done():
-            raise RuntimeError("the application did not start; its log says why")
+        if task.done():
+            task.result()
         yield f"http://127.0.0.1:{server.ready.result()}"
     finally:
         server.should_exit = True

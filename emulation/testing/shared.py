@@ -18,9 +18,10 @@ from emulation.testing.downstream import PROOF_TIME, READERS, Attach
 from emulation.testing.exceptions import Closed, Failure, GivenUp, KeyTaken, TooLarge
 from emulation.testing.http import Exchange, Headers, HTTPClient
 from emulation.testing.native_home import NativeHome
-from emulation.testing.patience import Patience, sleep
+from emulation.testing.patience import Patience
 from emulation.testing.socket import EmulatedWebSocket, Parameters, WebSocket, draw
 from emulation.testing.upload import SMALLEST_BODY, Upload, build, encoder
+from emulation.testing.waiting import sleep, within
 
 __all__ = ["Carrier"]
 
@@ -140,8 +141,8 @@ class Carrier:
         body = self._bye_body(leaving)
         for socket in leaving:
             socket.fail(Failure("left"))
-        with suppress(Failure, asyncio.TimeoutError):
-            await asyncio.wait_for(self._say_bye(body), _LAST_WORDS)
+        with suppress(Failure, TimeoutError):
+            await within(_LAST_WORDS, self._say_bye(body))
 
     def drop(self) -> None:
         """Break the connection of the downstream, as a network does; the next one follows."""
@@ -333,8 +334,8 @@ class Carrier:
         if isinstance(socket.home, NativeHome):
             await socket.home.stop()
             return
-        with suppress(Failure, asyncio.TimeoutError):
-            await asyncio.wait_for(self._ask_open(socket, "cancel"), _LAST_WORDS)
+        with suppress(Failure, TimeoutError):
+            await within(_LAST_WORDS, self._ask_open(socket, "cancel"))
 
     # --- Downstream -------------------------------------------------------------------------------
 
@@ -465,10 +466,10 @@ class Carrier:
         """Send an upload until it is answered; False says that it was abandoned."""
         while True:
             try:
-                await asyncio.wait_for(self._send(upload), upload.deadline)
+                await within(upload.deadline, self._send(upload))
                 patience.renew()
                 return True
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 failure, is_abandoned = Failure("an upload without an answer"), True
             except TooLarge as error:
                 failure, is_abandoned = error, True
@@ -519,7 +520,8 @@ class Carrier:
 
     async def switch(self, socket: EmulatedWebSocket, transport: str) -> None:
         """Move a socket to a native WebSocket, or it and the carrier to another transport."""
-        old = socket.home
+        if isinstance(socket.home, NativeHome):
+            await socket.home.stop()
         if _checked(transport) == "websocket":
             home = NativeHome(self, socket)
             socket.home = home
@@ -534,9 +536,6 @@ class Carrier:
             self._attach_wake.set()
             self.wake()
             self.drop()
-        if isinstance(old, NativeHome):
-            await old.stop()
-        if socket.home is self:
             await socket.wait(lambda: self._is_attached or socket.closed is not None, self.resume)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -561,11 +560,11 @@ class Carrier:
     async def _settle(self) -> None:
         """Wait, but not for long, until the last closes are acknowledged on both sides."""
         self.wake()
-        with suppress(TimeoutError, asyncio.TimeoutError):
+        with suppress(TimeoutError):
             for socket in list(self._sockets.values()):
                 if socket.closed:
                     await socket.wait(lambda s=socket: s.is_settled, _LAST_WORDS)  # type: ignore[misc]
-            await asyncio.wait_for(self._is_idle.wait(), _LAST_WORDS)
+            await within(_LAST_WORDS, self._is_idle.wait())
 
     def _bye_body(self, sockets: Sequence[EmulatedWebSocket]) -> bytes:
         writer: Encoder = encoder(is_binary=True)

@@ -13,6 +13,7 @@ from emulation.protocol.connection import Connection, Credit, Limits, State
 from emulation.protocol.frames import Frame
 from emulation.testing.address import Address
 from emulation.testing.exceptions import Closed, Failure, GivenUp
+from emulation.testing.waiting import within
 
 __all__ = ["EmulatedWebSocket", "Home", "Parameters", "WebSocket", "draw"]
 
@@ -340,8 +341,8 @@ class EmulatedWebSocket(WebSocket):
             self._changed.clear()
             left = None if deadline is None else deadline - loop.time()
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except asyncio.TimeoutError:
+                await within(left, self._changed.wait())
+            except TimeoutError:
                 raise TimeoutError(f"nothing within {timeout:g} s on {self.transport}") from None
 
     def _check_close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ from emulation import Config, WebSocketEmulation
 from emulation.testing import serve
 from emulation.testing.plugin import emulated_websocket
 
-__all__ = ["Site", "emulated_websocket", "pytest_runtest_setup", "site"]
+__all__ = ["Site", "emulated_websocket", "site"]
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Site:
 
     url: str = ""
     starts: list[str] = field(default_factory=list)
-    ends: list[int | None] = field(default_factory=list)
+    ends: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Echo; the query may ask for a refusal, or for a close."""
@@ -48,17 +49,17 @@ class Site:
                 await send({"type": "websocket.close", "code": 4321, "reason": "as you wish"})
                 return
             await send(echo_of(message))
-        self.ends.append(message["code"])
+        self.ends.put_nowait(message["code"])
+
+    async def end(self) -> int:
+        """Return the code that the application was told at the end of a socket."""
+        return await asyncio.wait_for(self.ends.get(), 20)
 
 
 def echo_of(message: Message) -> Message:
     if message.get("text") is not None:
         return {"type": "websocket.send", "text": message["text"]}
     return {"type": "websocket.send", "bytes": message["bytes"]}
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.timeout(60))
 
 
 @pytest.fixture
