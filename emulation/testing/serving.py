@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import threading
 from collections.abc import AsyncIterator, Generator
 from typing import Any
 
@@ -23,7 +25,12 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
+        handlers = {number: signal.getsignal(number) for number in uvicorn.server.HANDLED_SIGNALS}
         yield
+        # The middleware listens for signals too: what it has set goes with its server.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: Any = None) -> None:
         try:

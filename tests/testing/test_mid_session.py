@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from emulation import WebSocketEmulation
-from emulation.testing import TRANSPORTS, Closed, Refused, WebSocket, carrier, connect, serve
+from emulation.testing import TRANSPORTS, Closed, Refused, WebSocket, carrier, connect
+from tests.support.servers import running
 from tests.testing.conftest import Site
 
 pytestmark = pytest.mark.integration
@@ -136,10 +136,19 @@ async def test_refused_socket_leaves_the_others_alone(site: Site, transport: str
 
 @every_transport
 async def test_server_that_goes_down_says_so(transport: str) -> None:
-    async with serve(WebSocketEmulation(Site().app)) as url:
-        opening = connect(url, transport=transport, resume=5)
-        ws = await opening.__aenter__()
-    with pytest.raises(Closed) as closed:
-        await ws.receive(PATIENCE)
-    assert closed.value.code == 1012
-    await opening.__aexit__(None, None, None)
+    with running("tests.apps.emulated.raw_app:app") as server:
+        async with connect(server.url + "/echo", transport=transport) as ws:
+            server.process.terminate()
+            with pytest.raises(Closed) as closed:
+                await ws.receive(PATIENCE)
+    assert closed.value.code == 1012, server.log()
+
+
+@every_transport
+async def test_server_that_is_lost_is_given_up(transport: str) -> None:
+    with running("tests.apps.emulated.raw_app:app") as server:
+        async with connect(server.url + "/echo", transport=transport, resume=0.5) as ws:
+            server.kill()
+            await ws.send("into the void")
+            with pytest.raises(Closed, match="not cleanly with 1006"):
+                await ws.receive(PATIENCE)
