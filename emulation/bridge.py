@@ -29,11 +29,14 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+Header = tuple[bytes, bytes]
+
+
 class Accepted(NamedTuple):
-    """The application's accept."""
+    """The application's accept, with those of its headers that the page may have."""
 
     subprotocol: str
-    headers: list[tuple[bytes, bytes]]
+    headers: list[Header]
 
 
 class Refused(NamedTuple):
@@ -59,6 +62,7 @@ class Start:
         "_deadline",
         "_decided",
         "_is_cancelled",
+        "_passed",
         "_registry",
         "_status",
         "_task",
@@ -70,8 +74,17 @@ class Start:
         "session",
     )
 
-    def __init__(self, registry: Registry, nonce: str, binding: Binding, session: Session) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        nonce: str,
+        binding: Binding,
+        session: Session,
+        passed: Callable[[list[Header]], list[Header]],
+    ) -> None:
         self._registry = registry
+        # Chooses those headers of the application's accept that reach the page.
+        self._passed = passed
         self.nonce = nonce
         self.binding = binding
         self.session = session
@@ -118,8 +131,12 @@ class Start:
 
     def cancel(self) -> None:
         """Give the socket up while it is CONNECTING: the page has closed it."""
+        self._give_up("its page closed it before it was open")
+
+    def _give_up(self, why: str) -> None:
         self._is_cancelled = True
-        self.session.fail("its page closed it before it was open")
+        self._decided.set()
+        self.session.fail(why)
 
     def check(self, now: float) -> float | None:
         """Do what is due: see Guarded."""
@@ -130,8 +147,7 @@ class Start:
         if now < self._deadline:
             return self._deadline
         if self.decision is None:
-            self._decide(Refused(503))
-            session.fail(f"the application did not decide within {config.open_timeout} s")
+            self._give_up(f"the application did not decide within {config.open_timeout} s")
         else:
             session.fail(f"no downstream came within {config.attach_timeout} s (attach_timeout)")
         return None
@@ -208,9 +224,7 @@ class Start:
             if not event.get("more_body", False):
                 self._decide(Refused(self._status))
         elif kind == "websocket.accept":
-            headers = [
-                (bytes(name).lower(), bytes(value)) for name, value in event.get("headers") or ()
-            ]
+            headers = self._passed(list(event.get("headers") or ()))
             self._decide(Accepted(event.get("subprotocol") or "", headers))
         elif kind == "websocket.close":
             self._decide(Refused(403))

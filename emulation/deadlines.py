@@ -33,6 +33,7 @@ class Deadlines:
         self._heap: list[tuple[float, int, Guarded]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_firing = False
 
     def watch(self, guarded: Guarded, when: float) -> None:
         """Look at the object at this time of the loop's clock, or earlier if that was planned."""
@@ -40,6 +41,8 @@ class Deadlines:
             return
         guarded.check_at = when
         heapq.heappush(self._heap, (when, next(self._order), guarded))
+        if self._is_firing:
+            return  # the earliest of all is armed when it ends
         if self._timer is None or when < self._timer.when() - _GRAIN:
             self._arm(when)
 
@@ -50,6 +53,7 @@ class Deadlines:
 
     def _fire(self) -> None:
         self._timer = None
+        self._is_firing = True
         now = self._loop.time()
         while self._heap and self._heap[0][0] <= now:
             when, _, guarded = heapq.heappop(self._heap)
@@ -64,7 +68,8 @@ class Deadlines:
                 continue
             if again is not None:
                 self.watch(guarded, again)
-        if self._heap and self._timer is None:
+        self._is_firing = False
+        if self._heap:
             self._arm(self._heap[0][0])
 
     def stop(self) -> None:

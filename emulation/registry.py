@@ -125,8 +125,8 @@ class Registry:
 
     # --- Sessions ---------------------------------------------------------------------------------
 
-    def new_session(self, client: str) -> Session:
-        """Make a session; raises RemoteProtocolError with 503 or 429 at a limit."""
+    def check_room(self, client: str) -> None:
+        """Raise RemoteProtocolError with 503 or 429 where a limit forbids another session."""
         if self.is_going_down:
             raise _too_many("the server is going down")
         if len(self.sessions) >= self.config.max_sessions:
@@ -134,6 +134,9 @@ class Registry:
         limit = self.config.max_sessions_per_client
         if limit and self._clients[client] >= limit:
             raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, "too many of one client")
+
+    def new_session(self, client: str) -> Session:
+        """Make a session; `check_room` has found room for it."""
         session = Session(self.config, self.limits, self.deadlines, client)
         self.sessions.add(session)
         self._clients[client] += 1

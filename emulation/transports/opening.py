@@ -13,7 +13,7 @@ from emulation.protocol.frames import Frame, document
 from emulation.protocol.handshake import is_nonce
 from emulation.registry import unknown_carrier
 from emulation.transports.exchange import Failure
-from emulation.transports.headers import Header, application_headers
+from emulation.transports.headers import application_headers
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     registry = exchange.registry
     binding = binding_of(exchange.scope, exchange.query)
     start = _joined(registry, nonce, binding, exchange)
+    if start is None:
+        registry.check_room(client_of(exchange.scope))
     carrier = _carrier(exchange, start)
     if start is None:
         registry.check_place(carrier, number)
@@ -60,6 +62,8 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     if not exchange.head.secret:
         frames.append(document("secret", carrier.secret, registry.node))
     if decision is None:
+        if session.connection.is_over:
+            raise Failure(unknown_carrier(), [document("gone", number)])
         await exchange.respond([*frames, document("opening", number)])
     elif isinstance(decision, Accepted):
         await _answer_opened(exchange, carrier, start, frames)
@@ -77,11 +81,7 @@ async def _answer_opened(
     if session.home is None and not session.connection.is_over:
         carrier.adopt(session)
     frames.append(opened(exchange.registry, session.number, decision))
-    await exchange.respond(frames, more=_passed(decision))
-
-
-def _passed(decision: Accepted) -> list[Header]:
-    return application_headers(decision.headers)
+    await exchange.respond(frames, more=decision.headers)
 
 
 def opened(registry: Registry, number: int, decision: Accepted) -> Frame:
@@ -107,9 +107,9 @@ def opened(registry: Registry, number: int, decision: Accepted) -> Frame:
 def begin(
     registry: Registry, app: App, scope: dict[str, Any], nonce: str, binding: Binding
 ) -> Start:
-    """Start the application for this nonce; raises RemoteProtocolError at a limit."""
+    """Start the application for this nonce; `Registry.check_room` has found room for it."""
     session = registry.new_session(client_of(scope))
-    start = Start(registry, nonce, binding, session)
+    start = Start(registry, nonce, binding, session, application_headers)
     scope["extensions"]["emulation"] = session.extension
     start.run(app, scope)
     return start

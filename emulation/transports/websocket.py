@@ -32,9 +32,8 @@ from emulation.protocol.handshake import (
     parse_request_head,
 )
 from emulation.session import Session
-from emulation.transports.headers import application_headers
 from emulation.transports.opening import begin, is_token, opened
-from emulation.transports.scope import binding_of, websocket_scope
+from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
     from emulation.bridge import App, Receive, Scope, Send
@@ -99,22 +98,23 @@ async def _open(
         await native.say(document("gone", start.session.number))
         await native.close()
         return
+    try:
+        if start is None:
+            if not all(map(is_token, protocols)):
+                raise _broken("a protocol that is no token")
+            registry.check_room(client_of(scope))
+        native.make_carrier(nonce)
+    except RemoteProtocolError:
+        await native.accept(selected, [])
+        raise
     if start is None:
-        if not all(map(is_token, protocols)):
-            raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, "a protocol that is no token")
         started = websocket_scope(scope, query, nonce, protocols, registry.config)
-        try:
-            start = begin(registry, app, started, nonce, binding)
-        except RemoteProtocolError:
-            await native.accept(selected, [])
-            raise
+        start = begin(registry, app, started, nonce, binding)
         start.session.transport = "websocket"
     else:
         start.touch()
-    native.make_carrier(nonce)
     decision = await start.wait(registry.config.open_answer_time)
-    headers = application_headers(decision.headers) if isinstance(decision, Accepted) else []
-    await native.accept(selected, headers)
+    await native.accept(selected, decision.headers if isinstance(decision, Accepted) else [])
     if native.carrier is not None:
         await native.say(document("secret", native.carrier.secret, registry.node))
     native.start = start
@@ -208,7 +208,11 @@ class NativeSocket:
         assert self.start is not None
         decision = await self.start.wait(self.registry.config.open_timeout)
         try:
-            await self.tell(decision or Refused(503))
+            if decision is not None:
+                await self.tell(decision)
+            else:
+                await self.say(document("gone", self.start.session.number))
+                await self.close()
         except OSError:
             pass  # the client has left; its next try joins the start
 

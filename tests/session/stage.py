@@ -1,4 +1,4 @@
-"""A real server with the middleware, in the test's own loop, and a neighbour who must not suffer."""
+"""A real server with the middleware, in the loop of the test, and a neighbour not to be hurt."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class Served:
     async def eventually(self, condition: Any, what: str) -> None:
         """Wait until the condition holds."""
         with anyio.move_on_after(TIMEOUT):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 (of the server, which sets no event)
                 await anyio.sleep(0.005)
             return
         raise AssertionError(f"not in {TIMEOUT} s: {what}")

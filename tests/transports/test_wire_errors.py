@@ -5,19 +5,16 @@ Every test has a neighbour: a session on the same server that must not notice.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
-import anyio
 import httpx
 import pytest
 
 from emulation.protocol.frames import DOCUMENT, TEXT, document
 from tests.session.stage import Served, neighbour, serving
 from tests.session.wire import (
-    TIMEOUT,
     Answer,
     Page,
     by_socket,
