@@ -55,6 +55,9 @@ var BYTES_PER_SECOND = 8000;
 // one was given up already, the next has half of it: messages are waiting.
 var PROOF_SECONDS = 2;
 
+// Far beyond what a stream holds before the server ends it.
+var STREAM_SECONDS = 86400;
+
 var FIRST_PAUSE = 0.2;
 var LONGEST_PAUSE = 5;
 var FIRST_IDLE = 0.25;
@@ -255,17 +258,21 @@ export function createCarrier(url, choice, log, ondone) {
     /** @type {any} */
     var answer;
     var seconds = REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND;
-    return post(target, body.finish_(), false, seconds, {
-      ondata_: function (data) {
+    return post(
+      target,
+      body.finish_(),
+      false,
+      seconds,
+      function (data) {
         answer = data;
       },
-      onend_: function (status, note) {
+      function (status, note) {
         var reading = read(binary, number, true);
         var isOurs = answer && reading.push_(answer) && reading.frames_;
         if (isOurs) choice.reachedAt_ = now();
         done(isOurs ? reading.documents_ : null, status, note);
-      },
-    });
+      }
+    );
   }
 
   /**
@@ -523,34 +530,34 @@ export function createCarrier(url, choice, log, ondone) {
       abort_: nothing,
     };
     down = mine;
-    var sink = {
-      ondata_: function (/** @type {any} */ chunk) {
-        if (mine === down) feed(mine, chunk);
-      },
-      onend_: function () {
-        if (mine === down) ended(mine);
-      },
-    };
     if (name !== 'poll') {
       cancelTimer = after(timeouts ? PROOF_SECONDS / 2 : PROOF_SECONDS, function () {
         timeouts++;
         giveUp(mine, 'timeout');
       });
     }
+
+    /** @param {any} chunk */
+    function ondata(chunk) {
+      if (mine === down) feed(mine, chunk);
+    }
+
+    function onend() {
+      if (mine === down) ended(mine);
+    }
+
     var target = mark(url, transport.verb_);
     if (name !== 'sse') {
       // A proxy may keep a poll's answer for a while.
-      var seconds = name === 'poll' ? parameters.poll + REQUEST_SECONDS : Infinity;
-      mine.abort_ = post(target, body.finish_(), transport.isStream_, seconds, sink);
+      var seconds = name === 'poll' ? parameters.poll + REQUEST_SECONDS : STREAM_SECONDS;
+      mine.abort_ = post(target, body.finish_(), transport.isStream_, seconds, ondata, onend);
       return;
     }
     mine.abort_ = call(target, body, false, number, function (documents) {
-      if (mine !== down) return;
-      if (!documents || !documents.ticket) {
-        mine.reading_.documents_ = documents || {};
-        return ended(mine);
-      }
-      mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], sink);
+      mine.reading_.documents_ = documents || {};
+      if (!documents || !documents.ticket || mine !== down) return onend();
+      mine.reading_.documents_ = {};
+      mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], ondata, onend);
     });
   }
 
@@ -638,6 +645,18 @@ export function createCarrier(url, choice, log, ondone) {
     });
   }
 
+  /** Say that the page will not come back (section 11). */
+  function bye() {
+    if (!carrier.secret_) return;
+    var body = beginBody(false, uploads + 1);
+    sessions.forEach(function (session) {
+      if (!session.isOpen_()) return;
+      addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
+      body.document_(['last', session.connection_.numbered_()]);
+    });
+    sendLast(mark(url, 'bye'), body.finish_());
+  }
+
   var carrier = {
     secret_: '',
     node_: '',
@@ -717,42 +736,27 @@ export function createCarrier(url, choice, log, ondone) {
       stop();
     },
 
-    /** Do not believe in what was open before a sleep, or on another network. */
-    probe_: function () {
-      if (down && now() - heardAt > 1) attach('probed');
-      sessions.forEach(function (session) {
-        session.probe_();
-      });
-    },
-
-    /** Drop the transports: the page goes into the back/forward cache. */
-    suspend_: function () {
-      isSuspended = true;
-      detach();
-      sessions.forEach(function (session) {
-        session.suspend_();
-      });
-    },
-
-    resume_: function () {
-      isSuspended = false;
+    /**
+     * React to what happens to the page.
+     *
+     * @param {any} event
+     */
+    notice_: function (event) {
+      if (event.type === 'pagehide') {
+        if (!event.persisted) return bye();
+        // It goes into the back/forward cache, and no transport with it.
+        isSuspended = true;
+        detach();
+      } else if (event.type === 'pageshow') {
+        if (!isSuspended) return;
+        isSuspended = false;
+      }
+      // What was open before a sleep, or on another network, is not believed.
+      if (now() - heardAt > 1) attach('probed');
       sessions.slice().forEach(function (session) {
-        session.recover_();
+        session.notice_(isSuspended);
       });
-      attach('resumed');
       flush();
-    },
-
-    /** Say that the page will not come back (section 11). */
-    bye_: function () {
-      if (!carrier.secret_) return;
-      var body = beginBody(false, uploads + 1);
-      sessions.forEach(function (session) {
-        if (!session.isOpen_()) return;
-        addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
-        body.document_(['last', session.connection_.numbered_()]);
-      });
-      sendLast(mark(url, 'bye'), body.finish_());
     },
   };
   return carrier;

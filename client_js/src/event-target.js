@@ -12,34 +12,9 @@ var isNative = (function () {
   }
 })();
 
-/** @typedef {{type: string, listener: any, capture: boolean, once: boolean}} Entry */
-
 /**
- * @param {any} options
- * @returns {boolean}
+ * The methods of an EventTarget, as far as engines without a constructor for it know them.
  */
-function isCapture(options) {
-  return !!(options && typeof options === 'object' ? options.capture : options);
-}
-
-/**
- * @param {any} target
- * @param {string} type
- * @param {any} listener
- * @param {any} options
- * @returns {number}
- */
-function find(target, type, listener, options) {
-  /** @type {Entry[]} */
-  var entries = target._listeners;
-  for (var i = 0; i < entries.length; i++) {
-    var entry = entries[i];
-    var isSame = entry.type === type && entry.listener === listener;
-    if (isSame && entry.capture === isCapture(options)) return i;
-  }
-  return -1;
-}
-
 var methods = {
   /**
    * @this {any}
@@ -48,24 +23,24 @@ var methods = {
    * @param {any} [options]
    */
   addEventListener: function (type, listener, options) {
-    if (listener == null || find(this, type, listener, options) >= 0) return;
-    this._listeners.push({
-      type: String(type),
-      listener: listener,
-      capture: isCapture(options),
-      once: !!(options && options.once),
+    var isKnown = this._listeners.some(function (/** @type {any} */ entry) {
+      return entry.type_ === type && entry.listener_ === listener;
     });
+    var isOnce = options && options.once;
+    if (listener && !isKnown) {
+      this._listeners.push({ type_: type, listener_: listener, isOnce_: isOnce });
+    }
   },
 
   /**
    * @this {any}
    * @param {string} type
    * @param {any} listener
-   * @param {any} [options]
    */
-  removeEventListener: function (type, listener, options) {
-    var index = find(this, type, listener, options);
-    if (index >= 0) this._listeners.splice(index, 1);
+  removeEventListener: function (type, listener) {
+    this._listeners = this._listeners.filter(function (/** @type {any} */ entry) {
+      return entry.type_ !== type || entry.listener_ !== listener;
+    });
   },
 
   /**
@@ -74,18 +49,16 @@ var methods = {
    * @returns {boolean}
    */
   dispatchEvent: function (event) {
-    /** @type {Entry[]} */
-    var entries = this._listeners;
     var target = this;
     define(event, 'target', target);
     define(event, 'currentTarget', target);
-    define(event, 'srcElement', target);
-    entries.slice().forEach(function (/** @type {Entry} */ entry) {
-      if (entry.type !== event.type || entries.indexOf(entry) < 0) return;
-      if (entry.once) entries.splice(entries.indexOf(entry), 1);
+    target._listeners.forEach(function (/** @type {any} */ entry) {
+      if (entry.type_ !== event.type || target._listeners.indexOf(entry) < 0) return;
+      var listener = entry.listener_;
+      if (entry.isOnce_) target.removeEventListener(entry.type_, listener);
       try {
-        if (typeof entry.listener === 'function') entry.listener.call(target, event);
-        else entry.listener.handleEvent(event);
+        if (listener.handleEvent) listener.handleEvent(event);
+        else listener.call(target, event);
       } catch (error) {
         // Reported as any exception in a listener, and no reason to stop.
         setTimeout(function () {
@@ -112,10 +85,8 @@ export function define(object, name, value) {
 export function createPrototype() {
   var Base = scope.EventTarget;
   var prototype = Object.create(Base ? Base.prototype : Object.prototype);
-  if (!isNative) {
-    define(prototype, 'addEventListener', methods.addEventListener);
-    define(prototype, 'removeEventListener', methods.removeEventListener);
-    define(prototype, 'dispatchEvent', methods.dispatchEvent);
+  for (var name in methods) {
+    if (!isNative) define(prototype, name, /** @type {any} */ (methods)[name]);
   }
   return prototype;
 }
@@ -154,7 +125,6 @@ export function dispatch(target, type, name, init) {
   } else {
     event = Object.create((Interface || scope.Event || Object).prototype);
     init.type = type;
-    init.bubbles = init.cancelable = init.defaultPrevented = false;
   }
   for (var key in init) {
     if (!isNative || event[key] === undefined) define(event, key, init[key]);

@@ -118,11 +118,6 @@ function setUp(settings) {
     return carriers[url];
   }
 
-  /** @param {(carrier: Carrier) => void} visit */
-  function each(visit) {
-    for (var url in carriers) visit(carriers[url]);
-  }
-
   /**
    * Steps 1 to 7 of the constructor (WebSockets Standard).
    *
@@ -153,38 +148,18 @@ function setUp(settings) {
 
   var WebSocket = createWebSocketClass(resolve, Native);
 
-  listen('pagehide', function (/** @type {any} */ event) {
-    each(function (carrier) {
-      if (event.persisted) carrier.suspend_();
-      else carrier.bye_();
-    });
-  });
-  listen('pageshow', function (/** @type {any} */ event) {
-    if (!event.persisted) return;
-    each(function (carrier) {
-      carrier.resume_();
-    });
-  });
-  listen('online', probe);
-  if (document && document.addEventListener) {
-    document.addEventListener('visibilitychange', function () {
-      if (!document.hidden) probe();
-    });
+  /** @param {any} event */
+  function notice(event) {
+    if (document && document.hidden && event.type !== 'pagehide') return;
+    for (var url in carriers) carriers[url].notice_(event);
   }
 
-  function probe() {
-    each(function (carrier) {
-      carrier.probe_();
+  [scope, document].forEach(function (target) {
+    if (!target || !target.addEventListener) return;
+    ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+      target.addEventListener(type, notice);
     });
-  }
-
-  /**
-   * @param {string} type
-   * @param {(event: any) => void} listener
-   */
-  function listen(type, listener) {
-    if (scope.addEventListener) scope.addEventListener(type, listener);
-  }
+  });
 
   settings.version = version;
   settings.native = Native;

@@ -3,13 +3,15 @@ import { scope } from './scope.js';
 import { after } from './tasks.js';
 
 /**
- * What a request tells, until it is aborted. Data are bytes where the request's body was bytes,
- * else characters.
+ * Told what has come: bytes where the request's body was bytes, else characters. In any cutting
+ * where the request streams, else once.
  *
- * @typedef {object} Sink
- * @property {(data: any) => void} ondata_ in any cutting where it streams, else once
- * @property {(status: number, note: string) => void} onend_ once; the status is 0 where there was
- *   no answer, the note that of a 204 (docs/protocol.md section 6)
+ * @typedef {(data: any) => void} OnData
+ *
+ * Told once that it is over: with 0 where there was no answer, and the header of a 204
+ * (docs/protocol.md section 6).
+ *
+ * @typedef {(status: number, note: string) => void} OnEnd
  */
 
 var XHR = scope.XMLHttpRequest;
@@ -43,10 +45,11 @@ export function openXHR(url, type, isAsync) {
  * @param {any} body
  * @param {string} type
  * @param {boolean} isStream
- * @param {Sink} sink
+ * @param {OnData} ondata
+ * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byXHR(url, body, type, isStream, sink) {
+function byXHR(url, body, type, isStream, ondata, onend) {
   var xhr = openXHR(url, type, true);
   var isText = typeof body === 'string';
   var offset = 0;
@@ -54,22 +57,19 @@ function byXHR(url, body, type, isStream, sink) {
   function read() {
     var isEnd = xhr.readyState > 3;
     if (isEnd ? xhr.status : isStream && xhr.readyState > 2) {
-      if (!isText) sink.ondata_(new Uint8Array(xhr.response || 0));
-      else if (xhr.responseText.length > offset) {
-        var start = offset;
-        offset = xhr.responseText.length;
-        sink.ondata_(xhr.responseText.slice(start));
-      }
+      var data = isText ? xhr.responseText.slice(offset) : new Uint8Array(xhr.response || 0);
+      offset += data.length;
+      if (data.length) ondata(data);
     }
-    if (!isEnd) return;
     // IE reports 204 as 1223.
-    var status = xhr.status === 1223 ? 204 : xhr.status;
-    sink.onend_(status, (status === 204 && xhr.getResponseHeader('Emulation')) || '');
+    var isEmpty = isEnd && /204|1223/.test(String(xhr.status));
+    if (isEmpty) onend(204, xhr.getResponseHeader('Emulation') || '');
+    else if (isEnd) onend(xhr.status, '');
   }
 
   if (!isText) xhr.responseType = 'arraybuffer';
-  // Some engines tell of new text by `progress` alone.
   xhr.onreadystatechange = read;
+  // Some engines tell of new text by `progress` alone.
   if (isStream) xhr.onprogress = read;
   xhr.send(body);
   return function () {
@@ -82,28 +82,29 @@ function byXHR(url, body, type, isStream, sink) {
  * @param {any} body
  * @param {string} type
  * @param {boolean} isStream
- * @param {Sink} sink
+ * @param {OnData} ondata
+ * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byFetch(url, body, type, isStream, sink) {
+function byFetch(url, body, type, isStream, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
   /** @type {any} */
   var reader;
 
   function fail() {
-    sink.onend_(0, '');
+    onend(0, '');
   }
 
-  /** @param {Response} response */
+  /** @param {any} response */
   function read(response) {
     function end() {
-      sink.onend_(response.status, response.headers.get('Emulation') || '');
+      onend(response.status, response.headers.get('Emulation') || '');
     }
 
     function pull() {
       reader.read().then(function (/** @type {any} */ result) {
         if (result.done) return end();
-        sink.ondata_(result.value);
+        ondata(result.value);
         pull();
       }, fail);
     }
@@ -113,10 +114,8 @@ function byFetch(url, body, type, isStream, sink) {
       return pull();
     }
     var isText = typeof body === 'string';
-    /** @type {Promise<any>} */
-    var reading = isText ? response.text() : response.arrayBuffer();
-    reading.then(function (data) {
-      sink.ondata_(isText ? data : new Uint8Array(data));
+    response[isText ? 'text' : 'arrayBuffer']().then(function (/** @type {any} */ data) {
+      ondata(isText ? data : new Uint8Array(data));
       end();
     }, fail);
   }
@@ -145,12 +144,20 @@ function byFetch(url, body, type, isStream, sink) {
  * @param {ArrayBuffer | string} body
  * @param {boolean} isStream whether the answer is read while it comes
  * @param {number} seconds after which the request is given up, whatever has come
- * @param {Sink} sink
- * @returns {() => void} aborts
+ * @param {OnData} ondata
+ * @param {OnEnd} onend
+ * @returns {() => void} aborts; nothing is told afterwards
  */
-export function post(url, body, isStream, seconds, sink) {
+export function post(url, body, isStream, seconds, ondata, onend) {
   var isText = typeof body === 'string';
   var isOver = false;
+
+  function stop() {
+    // Off the books before the abort, which may call back at once.
+    isOver = true;
+    cancel();
+    abort();
+  }
 
   /**
    * @param {number} status
@@ -159,30 +166,21 @@ export function post(url, body, isStream, seconds, sink) {
   function end(status, note) {
     if (isOver) return;
     stop();
-    sink.onend_(status, note);
+    onend(status, note);
   }
 
-  // Off the books before the abort, which may call back at once.
-  function stop() {
-    isOver = true;
-    cancel();
-  }
-
-  function giveUp() {
+  var cancel = after(seconds, function () {
     end(0, '');
-    abort();
-  }
-
-  var cancel = seconds < Infinity ? after(seconds, giveUp) : function () {};
-  var send = XHR && (isText || !isStream) ? byXHR : byFetch;
-  var abort = send(url, body, isText ? 'application/json' : 'application/octet-stream', isStream, {
-    ondata_: function (data) {
-      if (!isOver) sink.ondata_(data);
-    },
-    onend_: end,
   });
-  return function () {
-    stop();
-    abort();
-  };
+  var abort = (XHR && (isText || !isStream) ? byXHR : byFetch)(
+    url,
+    body,
+    isText ? 'application/json' : 'application/octet-stream',
+    isStream,
+    function (data) {
+      if (!isOver) ondata(data);
+    },
+    end
+  );
+  return stop;
 }

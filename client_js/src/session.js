@@ -1,6 +1,6 @@
 import { DOCUMENT, document } from './codec.js';
 import { createConnection } from './connection.js';
-import { after, now } from './tasks.js';
+import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { createLink } from './transports/websocket.js';
 
@@ -13,7 +13,7 @@ import { createLink } from './transports/websocket.js';
  * What a session tells its WebSocket.
  *
  * @typedef {object} Sink
- * @property {(protocol: string) => void} onopen_
+ * @property {(protocol: string, extensions: string) => void} onopen_
  * @property {(data: any, isBinary: boolean) => void} onmessage_
  * @property {(code: number, reason: string, wasClean: boolean) => void} onclose_ once
  * @property {(name: string, previous: string, reason: string) => void} ontransport_
@@ -80,14 +80,10 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
 
   var connection = createConnection({
     onmessage_: function (data, isBinary) {
-      tell(function () {
-        sink.onmessage_(data, isBinary);
-      });
+      tell(sink.onmessage_, data, isBinary);
     },
     onclose_: function (code, reason) {
-      tell(function () {
-        end(code, reason, true);
-      });
+      end(code, reason, true);
     },
     onfail_: function () {
       end(1006, '', false);
@@ -95,13 +91,19 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   });
 
   /**
-   * Tell the page something; what comes before `opened` waits for it.
+   * Tell the page something in a task of its own; what comes before `opened` waits for it.
    *
-   * @param {() => void} event
+   * @param {(...args: any[]) => void} listener
+   * @param {any} [a]
+   * @param {any} [b]
+   * @param {any} [c]
    */
-  function tell(event) {
-    if (state === OPENING) early.push(event);
-    else event();
+  function tell(listener, a, b, c) {
+    function task() {
+      listener(a, b, c);
+    }
+    if (state === OPENING) early.push(task);
+    else queueTask(task);
   }
 
   /**
@@ -112,7 +114,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   function end(code, reason, wasClean) {
     if (endedAt) return;
     endedAt = now();
-    sink.onclose_(code, reason, wasClean);
+    tell(sink.onclose_, code, reason, wasClean);
   }
 
   function dropLink() {
@@ -171,10 +173,8 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     carrier.configure_(session, opened[3]);
     if (link) announce('websocket', 'proved');
     else carrier.adopt_(session, 'opened');
-    sink.onopen_(opened[2]);
-    early.forEach(function (event) {
-      event();
-    });
+    tell(sink.onopen_, opened[2], '');
+    early.forEach(queueTask);
     flush();
   }
 
@@ -382,7 +382,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   function announce(name, reason) {
     if (name === transport || endedAt) return;
     carrier.log_(url + ' is carried by ' + name + ': ' + reason);
-    sink.ontransport_(name, transport, reason);
+    tell(sink.ontransport_, name, transport, reason);
     transport = name;
   }
 
@@ -398,7 +398,6 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     answered_: answered,
     fail_: fail,
     flush_: flush,
-    recover_: recover,
     settle_: settle,
 
     isOpen_: function () {
@@ -453,20 +452,17 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
       } else if (state === OPEN && link && time - heardAt > silence) lose();
     },
 
-    /** Ask whether the native socket is still there. */
-    probe_: function () {
+    /** @param {boolean} isSuspended whether no transport may be open; else what is, is probed */
+    notice_: function (isSuspended) {
       var mine = link;
-      var since = now();
-      if (state !== OPEN || !mine) return;
+      var since = (lostAt = now());
+      if (state !== OPEN) return;
+      if (isSuspended) return dropLink();
+      if (!mine) return recover();
       mine.send_(document(['ping']));
       after(PROBE_SECONDS, function () {
         if (link === mine && heardAt < since) lose();
       });
-    },
-
-    suspend_: function () {
-      if (state === OPEN) dropLink();
-      lostAt = now();
     },
   };
   join();

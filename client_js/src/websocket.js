@@ -1,9 +1,8 @@
-import { hasTypedArrays, measure, wellFormed } from './bytes.js';
+import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
 import { createPrototype, createTarget, define, defineHandler, dispatch } from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
-import { queueTask } from './tasks.js';
 
 /** @typedef {import('./session.js').Session} Session */
 
@@ -20,18 +19,19 @@ import { queueTask } from './tasks.js';
  */
 
 /**
- * The state of one WebSocket.
+ * The state of one WebSocket; what has no underscore is an attribute of the interface.
  *
  * @typedef {object} State
  * @property {any} socket_
  * @property {Target} target_
- * @property {number} readyState_
- * @property {string} protocol_
- * @property {string} extensions_
- * @property {string} binaryType_
+ * @property {string} url
+ * @property {number} readyState
+ * @property {string} protocol
+ * @property {string} extensions
+ * @property {string} binaryType
  * @property {number} lateBytes_ given to send() after the close
- * @property {Session} session_
- * @property {any} plain_ the native WebSocket that took the session's place
+ * @property {Session} [session_]
+ * @property {any} [plain_] the native WebSocket that took the session's place
  * @property {Record<string, any>} handlers_
  */
 
@@ -41,21 +41,20 @@ var CLOSING = 2;
 var CLOSED = 3;
 
 var STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
-var CODES = { SyntaxError: 12, InvalidStateError: 11, InvalidAccessError: 15 };
+
+var Symbol = scope.Symbol || {};
 
 /**
- * @param {keyof typeof CODES} name
+ * @param {string} name
  * @param {string} message
- * @returns {any} a DOMException, or an Error that looks like one
+ * @returns {any} a DOMException, or an Error of its name
  */
 function exception(name, message) {
   try {
     return new scope.DOMException(message, name);
   } catch (_) {
-    /** @type {any} */
     var error = new Error(message);
     error.name = name;
-    error.code = CODES[name];
     return error;
   }
 }
@@ -70,63 +69,38 @@ function is(value, name) {
 }
 
 /**
- * Read the constructor's second argument: `(DOMString or sequence<DOMString>)`.
+ * Read the constructor's second argument, `(DOMString or sequence<DOMString>)`, and throw for what
+ * it refuses (WebSockets Standard, constructor steps 8 and 9).
  *
  * @param {any} protocols
  * @returns {string[]}
  */
-function toList(protocols) {
-  if (protocols === undefined) return [];
-  if (typeof protocols !== 'object' || !protocols) return [String(protocols)];
-  var list = protocols;
-  if (!is(protocols, 'Array')) {
-    var iterator = scope.Symbol && protocols[scope.Symbol.iterator];
-    if (!iterator) return [String(protocols)];
-    list = [];
-    var steps = iterator.call(protocols);
-    for (var step = steps.next(); !step.done; step = steps.next()) list.push(step.value);
-  }
-  return list.map(String);
-}
-
-/**
- * Throw for what the constructor refuses (WebSockets Standard, constructor steps 8 and 9).
- *
- * @param {string[]} protocols
- */
-function checkProtocols(protocols) {
-  protocols.forEach(function (protocol, index) {
+function toProtocols(protocols) {
+  if (protocols === undefined) protocols = [];
+  var isObject = typeof protocols === 'object' && protocols;
+  if (isObject && protocols[Symbol.iterator]) protocols = scope.Array.from(protocols);
+  /** @type {string[]} */
+  var list = [].concat(protocols).map(String);
+  list.forEach(function (protocol, index) {
     // A token, RFC 9110 section 5.6.2.
-    if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || protocols.indexOf(protocol) !== index) {
-      throw exception('SyntaxError', "The subprotocol '" + protocol + "' is invalid or repeated.");
+    if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || list.indexOf(protocol) < index) {
+      throw exception('SyntaxError', 'invalid subprotocol: ' + protocol);
     }
   });
+  return list;
 }
 
 /**
  * @param {any} bytes
  * @param {string} binaryType
- * @returns {any}
+ * @returns {any} what the page gets
  */
 function toData(bytes, binaryType) {
-  if (!hasTypedArrays) return bytes;
-  var buffer = /** @type {any} */ (bytes).buffer;
+  var buffer = bytes.buffer;
   // A part of a larger buffer is copied.
-  if (buffer.byteLength !== bytes.length) buffer = new Uint8Array(bytes).buffer;
-  if (binaryType === 'blob' && typeof scope.Blob === 'function') return new scope.Blob([buffer]);
-  return buffer;
-}
-
-/**
- * @param {any} blob
- * @param {(bytes: Uint8Array) => void} done
- */
-function readBlob(blob, done) {
-  var reader = new scope.FileReader();
-  reader.onload = function () {
-    done(new Uint8Array(reader.result));
-  };
-  reader.readAsArrayBuffer(blob);
+  if (buffer && buffer.byteLength !== bytes.length) buffer = new Uint8Array(bytes).buffer;
+  var isBlob = binaryType === 'blob' && typeof scope.Blob === 'function';
+  return isBlob ? new scope.Blob([buffer]) : buffer || bytes;
 }
 
 /**
@@ -143,62 +117,51 @@ export function createWebSocketClass(resolve, Native) {
    * @param {any} [protocols]
    */
   function WebSocket(url, protocols) {
-    if (!(this instanceof WebSocket)) {
-      throw new TypeError("Please use the 'new' operator: WebSocket is a constructor.");
-    }
-    if (!arguments.length) throw new TypeError('WebSocket: 1 argument required.');
+    if (!(this instanceof WebSocket)) throw new TypeError("use 'new'");
+    if (!arguments.length) throw new TypeError('1 argument required');
     url = wellFormed(String(url));
     var target = resolve(url);
     if (Native && !(target && target.isOurs_)) {
       return protocols === undefined ? new Native(url) : new Native(url, protocols);
     }
     // Steps 1 to 7 are those of `resolve`.
-    if (!target) throw exception('SyntaxError', "The URL '" + url + "' is invalid.");
-    var list = toList(protocols);
-    checkProtocols(list);
+    if (!target) throw exception('SyntaxError', 'invalid URL: ' + url);
+    var list = toProtocols(protocols);
     var socket = createTarget(this, WebSocket);
     /** @type {State} */
     var state = {
       socket_: socket,
       target_: target,
-      readyState_: CONNECTING,
-      protocol_: '',
-      extensions_: '',
-      binaryType_: 'blob',
+      url: target.url_,
+      readyState: CONNECTING,
+      protocol: '',
+      extensions: '',
+      binaryType: 'blob',
       lateBytes_: 0,
-      session_: /** @type {any} */ (null),
-      plain_: null,
       handlers_: {},
     };
     Object.defineProperty(socket, '_state', { value: state });
-    // Step 12: in parallel.
-    queueTask(function () {
-      if (state.readyState_ === CONNECTING) connect(state, list, Native);
-    });
+    connect(state, list, Native);
     return socket;
   }
 
-  var prototype = createPrototype();
-  WebSocket.prototype = prototype;
+  var prototype = (WebSocket.prototype = createPrototype());
   define(prototype, 'constructor', WebSocket);
+  if (Symbol.toStringTag) define(prototype, Symbol.toStringTag, 'WebSocket');
   describe(prototype);
   STATES.forEach(function (name, value) {
     var constant = { value: value, enumerable: true };
     Object.defineProperty(WebSocket, name, constant);
     Object.defineProperty(prototype, name, constant);
   });
-  if (scope.Symbol && scope.Symbol.toStringTag) {
-    define(prototype, scope.Symbol.toStringTag, 'WebSocket');
-  }
-  if (Native && scope.Symbol && scope.Symbol.hasInstance) {
+  if (Native && Symbol.hasInstance) {
     // What was passed through to the native class is a WebSocket too.
-    var hasInstance = /** @type {any} */ (Function.prototype)[scope.Symbol.hasInstance];
-    Object.defineProperty(WebSocket, scope.Symbol.hasInstance, {
-      /** @this {any} */
-      value: function (/** @type {any} */ value) {
-        return hasInstance.call(this, value) || (this === WebSocket && value instanceof Native);
-      },
-    });
+    var hasInstance = /** @type {any} */ (Function.prototype)[Symbol.hasInstance];
+    /** @this {any} */
+    var isInstance = function (/** @type {any} */ value) {
+      return hasInstance.call(this, value) || (this === WebSocket && value instanceof Native);
+    };
+    define(WebSocket, Symbol.hasInstance, isInstance);
   }
   return WebSocket;
 }
@@ -218,53 +181,27 @@ function stateOf(socket) {
  * @param {any} prototype
  */
 function describe(prototype) {
-  /**
-   * @param {string} name
-   * @param {(state: State) => any} get
-   * @param {(state: State, value: any) => void} [set]
-   */
-  function attribute(name, get, set) {
-    Object.defineProperty(prototype, name, {
-      enumerable: true,
-      configurable: true,
+  ['url', 'readyState', 'bufferedAmount', 'extensions', 'protocol', 'binaryType'].forEach(
+    function (name) {
+      /** @type {PropertyDescriptor} */
+      var attribute = { enumerable: true, configurable: true };
       /** @this {any} */
-      get: function () {
-        return get(stateOf(this));
-      },
-      set:
-        set &&
-        /** @this {any} */ function (/** @type {any} */ value) {
-          set(stateOf(this), value);
-        },
-    });
-  }
-
-  attribute('url', function (state) {
-    return state.target_.url_;
-  });
-  attribute('readyState', function (state) {
-    return state.readyState_;
-  });
-  attribute('protocol', function (state) {
-    return state.protocol_;
-  });
-  attribute('extensions', function (state) {
-    return state.extensions_;
-  });
-  attribute('bufferedAmount', function (state) {
-    if (state.plain_) return state.plain_.bufferedAmount;
-    return state.lateBytes_ + (state.session_ ? state.session_.connection_.buffered_ : 0);
-  });
-  attribute(
-    'binaryType',
-    function (state) {
-      return state.binaryType_;
-    },
-    function (state, value) {
-      // A value that the enumeration does not have is ignored (Web IDL).
-      if (value !== 'blob' && value !== 'arraybuffer') return;
-      state.binaryType_ = value;
-      if (state.plain_) state.plain_.binaryType = value;
+      attribute.get = function () {
+        /** @type {any} */
+        var state = stateOf(this);
+        return name === 'bufferedAmount' ? bufferedAmount(state) : state[name];
+      };
+      if (name === 'binaryType') {
+        /** @this {any} */
+        attribute.set = function (/** @type {any} */ value) {
+          var state = stateOf(this);
+          // A value that the enumeration does not have is ignored (Web IDL).
+          if (value !== 'blob' && value !== 'arraybuffer') return;
+          state.binaryType = value;
+          if (state.plain_) state.plain_.binaryType = value;
+        };
+      }
+      Object.defineProperty(prototype, name, attribute);
     }
   );
   ['open', 'error', 'close', 'message'].forEach(function (type) {
@@ -279,7 +216,7 @@ function describe(prototype) {
    */
   prototype.send = function send(data) {
     var state = stateOf(this);
-    if (!arguments.length) throw new TypeError('send: 1 argument required.');
+    if (!arguments.length) throw new TypeError('1 argument required');
     sendData(state, data);
   };
 
@@ -295,41 +232,46 @@ function describe(prototype) {
 
 /**
  * @param {State} state
+ * @returns {number}
+ */
+function bufferedAmount(state) {
+  if (state.plain_) return state.plain_.bufferedAmount;
+  return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
+}
+
+/**
+ * @param {State} state
  * @param {any} data
  */
 function sendData(state, data) {
   var isBlob = is(data, 'Blob') || is(data, 'File');
-  var isBuffer = is(data, 'ArrayBuffer');
-  var isBinary = isBlob || isBuffer || !!(data && is(data.buffer, 'ArrayBuffer'));
+  var buffer = is(data, 'ArrayBuffer') ? data : data && data.buffer;
+  var isBinary = isBlob || is(buffer, 'ArrayBuffer');
   if (!isBinary) data = wellFormed(String(data));
-  if (state.readyState_ === CONNECTING) {
-    throw exception('InvalidStateError', 'send: the WebSocket is still CONNECTING.');
-  }
+  if (state.readyState === CONNECTING) throw exception('InvalidStateError', 'still connecting');
   if (state.plain_) return state.plain_.send(data);
-  var size = isBinary ? (isBlob ? data.size : data.byteLength) : measure(data, 0, Infinity).size_;
-  if (state.readyState_ !== OPEN) {
+  var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
+  if (isBlob) size = data.size;
+  if (state.readyState !== OPEN) {
     state.lateBytes_ += size;
     return;
   }
-  var session = state.session_;
-  var connection = session.connection_;
+  var session = /** @type {Session} */ (state.session_);
+  if (isBinary && !isBlob) {
+    // Copied: the page may write over its own bytes as soon as this returns.
+    data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, size));
+  }
+  // A Blob keeps its place among the messages, and close() waits for it.
+  var type = isBinary ? BINARY : TEXT;
+  var message = session.connection_.send_(type, isBlob ? null : data, size);
   if (isBlob) {
-    // It keeps its place among the messages, and close() waits for it.
-    var message = connection.send_(BINARY, null, size);
-    readBlob(data, function (bytes) {
-      message.data_ = bytes;
+    var reader = new scope.FileReader();
+    reader.onload = function () {
+      message.data_ = new Uint8Array(reader.result);
       session.flush_();
-    });
-    return;
+    };
+    reader.readAsArrayBuffer(data);
   }
-  if (isBinary) {
-    var view = isBuffer
-      ? new Uint8Array(data)
-      : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    // The page may write over its own bytes as soon as this returns.
-    data = new Uint8Array(view);
-  }
-  connection.send_(isBinary ? BINARY : TEXT, data, size);
   session.flush_();
 }
 
@@ -341,87 +283,24 @@ function sendData(state, data) {
  * @param {any} reason
  */
 function closeSocket(state, code, reason) {
+  var hasCode = code !== undefined;
   // [Clamp] unsigned short
-  if (code !== undefined) code = Math.min(Math.max(Math.round(Number(code)) || 0, 0), 65535);
+  if (hasCode) code = Math.min(Math.max(Math.round(Number(code)) || 0, 0), 65535);
   reason = reason === undefined ? '' : wellFormed(String(reason));
   // Step 1.
-  if (code !== undefined && code !== 1000 && (code < 3000 || code > 4999)) {
-    throw exception('InvalidAccessError', 'close: the code is neither 1000 nor 3000 to 4999.');
+  if (hasCode && code !== 1000 && (code < 3000 || code > 4999)) {
+    throw exception('InvalidAccessError', 'the code is neither 1000 nor 3000 to 4999');
   }
   // Step 2.
   if (measure(reason, 0, 124).size_ > 123) {
-    throw exception('SyntaxError', 'close: the reason is longer than 123 bytes.');
+    throw exception('SyntaxError', 'the reason is longer than 123 bytes');
   }
   // Step 3.
-  if (state.readyState_ >= CLOSING) return;
-  var wasOpen = state.readyState_ === OPEN;
-  state.readyState_ = CLOSING;
-  if (state.plain_) {
-    if (code === undefined) state.plain_.close();
-    else state.plain_.close(code, reason);
-  } else if (state.session_) {
-    state.session_.close_(code === undefined ? [] : reason ? [code, reason] : [code]);
-  } else if (!wasOpen) {
-    // Closed in the task that made it: nothing was begun.
-    closed(state, 1006, '', false);
-  }
-}
-
-/**
- * Tell the page that the connection is closed.
- *
- * @param {State} state
- * @param {number} code
- * @param {string} reason
- * @param {boolean} wasClean
- */
-function closed(state, code, reason, wasClean) {
-  queueTask(function () {
-    state.readyState_ = CLOSED;
-    if (!wasClean) dispatch(state.socket_, 'error', 'Event', {});
-    dispatch(state.socket_, 'close', 'CloseEvent', {
-      code: code,
-      reason: reason,
-      wasClean: wasClean,
-    });
-  });
-}
-
-/**
- * @param {State} state
- * @param {any} data
- */
-function deliver(state, data) {
-  if (state.readyState_ !== OPEN) return;
-  dispatch(state.socket_, 'message', 'MessageEvent', { data: data, origin: state.target_.origin_ });
-}
-
-/**
- * @param {State} state
- * @param {string} protocol
- * @param {string} extensions
- */
-function opened(state, protocol, extensions) {
-  if (state.readyState_ !== CONNECTING) return;
-  state.readyState_ = OPEN;
-  state.protocol_ = protocol;
-  state.extensions_ = extensions;
-  dispatch(state.socket_, 'open', 'Event', {});
-}
-
-/**
- * @param {State} state
- * @param {string} transport
- * @param {string} previous
- * @param {string} reason
- */
-function changed(state, transport, previous, reason) {
-  if (state.readyState_ === CLOSED) return;
-  var detail = { transport: transport, previous: previous, reason: reason };
-  dispatch(state.socket_, 'emulation:transport', 'CustomEvent', {
-    detail: detail,
-    transport: transport,
-  });
+  if (state.readyState > OPEN) return;
+  state.readyState = CLOSING;
+  var data = hasCode ? [code].concat(reason || []) : [];
+  if (state.plain_) state.plain_.close.apply(state.plain_, data);
+  else /** @type {Session} */ (state.session_).close_(data);
 }
 
 /**
@@ -431,51 +310,77 @@ function changed(state, transport, previous, reason) {
  */
 function connect(state, protocols, Native) {
   var target = state.target_;
-  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_, {
-    onopen_: function (protocol) {
-      queueTask(function () {
-        opened(state, protocol, '');
-      });
-    },
-    onmessage_: function (data, isBinary) {
-      queueTask(function () {
-        deliver(state, isBinary ? toData(data, state.binaryType_) : data);
-      });
-    },
-    onclose_: function (code, reason, wasClean) {
-      closed(state, code, reason, wasClean);
-    },
-    ontransport_: function (name, previous, reason) {
-      queueTask(function () {
-        changed(state, name, previous, reason);
-      });
-    },
-    onplain_: function () {
-      usePlain(state, protocols, Native);
-    },
-  });
-}
+  var socket = state.socket_;
 
-/**
- * Go on with a plain native WebSocket.
- *
- * @param {State} state
- * @param {string[]} protocols
- * @param {any} Native
- */
-function usePlain(state, protocols, Native) {
-  var plain = new Native(state.target_.httpURL_.replace('http', 'ws'), protocols);
-  state.plain_ = plain;
-  plain.binaryType = state.binaryType_;
-  plain.onopen = function () {
-    state.target_.onplain_();
-    changed(state, 'websocket', '', 'nothing of ours answers');
-    opened(state, plain.protocol, plain.extensions);
-  };
-  plain.onmessage = function (/** @type {MessageEvent} */ event) {
-    deliver(state, event.data);
-  };
-  plain.onclose = function (/** @type {CloseEvent} */ event) {
-    closed(state, event.code, event.reason, event.wasClean);
-  };
+  /**
+   * @param {string} protocol
+   * @param {string} extensions
+   */
+  function opened(protocol, extensions) {
+    if (state.readyState !== CONNECTING) return;
+    state.readyState = OPEN;
+    state.protocol = protocol;
+    state.extensions = extensions;
+    dispatch(socket, 'open', 'Event', {});
+  }
+
+  /**
+   * @param {any} data
+   * @param {boolean} isBinary whether it is bytes
+   */
+  function deliver(data, isBinary) {
+    if (state.readyState !== OPEN) return;
+    if (isBinary) data = toData(data, state.binaryType);
+    dispatch(socket, 'message', 'MessageEvent', { data: data, origin: target.origin_ });
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {boolean} wasClean
+   */
+  function closed(code, reason, wasClean) {
+    state.readyState = CLOSED;
+    if (!wasClean) dispatch(socket, 'error', 'Event', {});
+    var init = { code: code, reason: reason, wasClean: wasClean };
+    dispatch(socket, 'close', 'CloseEvent', init);
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} previous
+   * @param {string} reason
+   */
+  function changed(name, previous, reason) {
+    dispatch(socket, 'emulation:transport', 'CustomEvent', {
+      detail: { transport: name, previous: previous, reason: reason },
+      transport: name,
+    });
+  }
+
+  /** Go on with a plain native WebSocket. */
+  function usePlain() {
+    if (state.readyState !== CONNECTING) return;
+    var plain = (state.plain_ = new Native(target.httpURL_.replace('http', 'ws'), protocols));
+    plain.binaryType = state.binaryType;
+    plain.onopen = function () {
+      target.onplain_();
+      changed('websocket', '', 'plain');
+      opened(plain.protocol, plain.extensions);
+    };
+    plain.onmessage = function (/** @type {MessageEvent} */ event) {
+      deliver(event.data, false);
+    };
+    plain.onclose = function (/** @type {CloseEvent} */ event) {
+      closed(event.code, event.reason, event.wasClean);
+    };
+  }
+
+  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_, {
+    onopen_: opened,
+    onmessage_: deliver,
+    onclose_: closed,
+    ontransport_: changed,
+    onplain_: usePlain,
+  });
 }
