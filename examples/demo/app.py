@@ -19,7 +19,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 STATIC = Path(__file__).parent / "static"
 OPENING_PRICES = {"ALDER": 84.2, "BIRCH": 127.55, "CEDAR": 41.3, "MAPLE": 203.1}
@@ -139,6 +139,8 @@ class Member:
 
     async def send(self, kind: str, **content: Any) -> None:
         async with self._turn:
+            if self._websocket.application_state is WebSocketState.DISCONNECTED:
+                raise WebSocketDisconnect(1006)  # the other task has found out first
             self._sent += 1
             await self._websocket.send_json({"type": kind, "number": self._sent, **content})
 

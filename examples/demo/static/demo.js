@@ -369,17 +369,29 @@ byId("say").onsubmit = (event) => {
 };
 byId("cut-all").onclick = () => Promise.all(panels.map((panel) => panel.cut()));
 byId("panels").append(...panels.map(({ root }) => root));
-panels.forEach((panel) => panel.start());
 
-setInterval(() => {
-  panels.forEach((panel) => panel.tick());
-  showScore();
-  panels.forEach((panel) => panel.draw());
-}, BUCKET);
-setInterval(showWires, 1000);
-let victim = 0;
-setInterval(() => {
-  if (!byId("storm").checked) return;
-  panels[victim].cut();
-  victim = (victim + 1) % panels.length;
-}, 1000);
+/** Start all pages, and show them from now on; until the tab closes. */
+function run() {
+  clearTimeout(notice);
+  byId("elsewhere").hidden = true;
+  panels.forEach((panel) => panel.start());
+  setInterval(() => {
+    panels.forEach((panel) => panel.tick());
+    showScore();
+    panels.forEach((panel) => panel.draw());
+  }, BUCKET);
+  setInterval(showWires, 1000);
+  let victim = 0;
+  setInterval(() => {
+    if (!byId("storm").checked) return;
+    panels[victim].cut();
+    victim = (victim + 1) % panels.length;
+  }, 1000);
+  return new Promise(() => {});
+}
+
+// A browser has six HTTP/1.1 connections to a host, for all its tabs, and the four forced panels
+// that are no WebSockets hold one each. Browsers without locks start at once.
+const notice = setTimeout(() => (byId("elsewhere").hidden = false), 500);
+if (navigator.locks) navigator.locks.request("demo", run);
+else run();
