@@ -170,7 +170,9 @@ class WebSocketEmulation:
     def _listen(self, receive: Receive) -> Receive:
         async def listening() -> MutableMapping[str, Any]:
             event = await receive()
-            if event["type"] == "lifespan.shutdown":
+            if event["type"] == "lifespan.startup":
+                self._registry = None  # a test serves the same application again
+            elif event["type"] == "lifespan.shutdown":
                 self.go_down()
             return event
 

@@ -73,6 +73,7 @@ class Carrier:
         "downstream",
         "key",
         "made_by",
+        "named",
         "origin",
         "principal",
         "secret",
@@ -110,6 +111,8 @@ class Carrier:
         self._dirty: dict[Session, None] = {}
         # Sessions that a new downstream still has to be told the ack and credit of.
         self._greet: dict[Session, None] = {}
+        # What the newest attach names, and what of it there is not.
+        self.named: set[int] = set()
         self._gone: list[int] = []
         self._heard = self._loop.time()
         self._pinged = self._heard
@@ -139,7 +142,8 @@ class Carrier:
 
     def adopt(self, session: Session) -> None:
         """Make this carrier the session's home."""
-        self._empty_since = None
+        if not session.connection.is_over:
+            self._empty_since = None
         session.move(self)
         session.transport = self.transport or session.transport
         if self.downstream is not None:
@@ -170,11 +174,14 @@ class Carrier:
             self._empty_since = self._loop.time()
             self._deadlines.watch(self, self._empty_since + _EMPTY_SECONDS)
 
-    def say_gone(self, number: int) -> None:
-        """Tell the page that there is no such session."""
-        self._gone.append(number)
-        if self.downstream is not None:
-            self.downstream.push()
+    def name(self, sections: list[Section]) -> None:
+        """Take the sections of an attach; the sockets that they name are at home here then."""
+        self._gone = self.take_sections(sections)
+        self.named = {section.socket for section in sections}
+        for number in self.named:
+            session = self.sessions.get(number)
+            if session is not None and session.home is not self:
+                self.adopt(session)
 
     # --- Downstreams ------------------------------------------------------------------------------
 
@@ -189,16 +196,25 @@ class Carrier:
             older.finish()
         for session in self.sessions.values():
             if session.home is self:
-                session.written = session.connection.acknowledged
-                session.attached = True
-                session.transport = downstream.transport
-                self._greet[session] = None
-                if session.has_news:
-                    self._dirty[session] = None
+                self._greet_anew(session)
         self._pinged = self._loop.time()
         self._say_ping = False
         self._plan()
         return True
+
+    def _greet_anew(self, session: Session) -> None:
+        """Let a new downstream say all that the page has not acknowledged."""
+        connection = session.connection
+        session.written = connection.acknowledged
+        session.attached = True
+        session.transport = self.transport
+        # Of a grave that is not asked for, and of which the page has all, nothing is to be said.
+        is_wanted = not connection.is_over or session.number in self.named
+        has_frames = connection.numbered > connection.acknowledged
+        if is_wanted or has_frames:
+            self._greet[session] = None
+        if has_frames or (is_wanted and session.has_news):
+            self._dirty[session] = None
 
     def detach(self, downstream: Downstream) -> None:
         """Note that this downstream writes no more."""
@@ -227,10 +243,13 @@ class Carrier:
             frames.append(document("gone", number))
         self._gone.clear()
         size = 0
-        for session in (*self._greet, *self._dirty) if self._greet else tuple(self._dirty):
-            if size >= max_bytes:
-                break
-            size += self._pack_section(session, frames, min(_TURN_BYTES, max_bytes - size))
+        turns = {**self._greet, **self._dirty} if self._greet else self._dirty
+        while turns and size < max_bytes:
+            for session in tuple(turns):
+                size += self._pack_section(session, frames, min(_TURN_BYTES, max_bytes - size))
+                if size >= max_bytes:
+                    break
+            turns = self._dirty
         return frames
 
     def _pack_section(self, session: Session, frames: list[Frame], max_bytes: int) -> int:
@@ -309,11 +328,11 @@ class Carrier:
         return self._next_check()
 
     def _expire(self) -> None:
-        if self.downstream is not None:
-            self.downstream.finish()
         for session in list(self.sessions.values()):
             if session.home is self or session.home is None:
                 session.fail("its page has not been heard of for the resume time")
+        if self.downstream is not None:
+            self.downstream.finish()
         if all(session.connection.is_over for session in self.sessions.values()):
             self._on_empty(self)
         else:

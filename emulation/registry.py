@@ -51,6 +51,7 @@ class Registry:
         self.is_going_down = False
         self._clients: Counter[str] = Counter()
         self._graves: deque[tuple[float, Session]] = deque()
+        self.check_at: float | None = None
         self._warned_of_node = False
 
     # --- Carriers ---------------------------------------------------------------------------------
@@ -174,12 +175,17 @@ class Registry:
         self._clients[session.client] -= 1
         if not self._clients[session.client]:
             del self._clients[session.client]
-        now = self.loop.time()
-        self._graves.append((now + self.config.resume_time, session))
-        while self._graves and (
-            self._graves[0][0] <= now or len(self._graves) > self.config.max_sessions
-        ):
+        expires = self.loop.time() + self.config.resume_time
+        self._graves.append((expires, session))
+        if len(self._graves) > self.config.max_sessions:
             self._forget(self._graves.popleft()[1])
+        self.deadlines.watch(self, expires)
+
+    def check(self, now: float) -> float | None:
+        """Forget the graves that are old enough: see Guarded."""
+        while self._graves and self._graves[0][0] <= now:
+            self._forget(self._graves.popleft()[1])
+        return self._graves[0][0] if self._graves else None
 
     def _forget(self, session: Session) -> None:
         self.starts.pop(session.nonce, None)

@@ -18,13 +18,7 @@ async def read_attach(exchange: Exchange) -> Carrier:
     """
     await exchange.read()
     carrier = exchange.find_carrier()
-    sections = exchange.body.sections
-    for number in carrier.take_sections(sections):
-        carrier.say_gone(number)
-    for section in sections:
-        session = carrier.sessions.get(section.socket)
-        if session is not None and session.home is not carrier:
-            carrier.adopt(session)
+    carrier.name(exchange.body.sections)
     return carrier
 
 

@@ -38,7 +38,8 @@ async def serve_ticket(exchange: Exchange) -> None:
         exchange.head.number,
         registry.loop.time() + registry.config.ticket_time,
     )
-    carrier.ticket = ticket
+    if ticket.attach >= max(carrier.attach, carrier.ticket.attach if carrier.ticket else 0):
+        carrier.ticket = ticket  # else it is dead already
     await exchange.respond([document("ticket", ticket.ticket)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -45,12 +45,12 @@ def query() -> str:
     return f"token={drawn()}"
 
 
-async def both(*calls: object) -> list[Answer]:
+async def both(*calls: Callable[[], Awaitable[Answer]]) -> list[Answer]:
     """Make requests at the same time; their answers in the same order."""
     answers: dict[int, Answer] = {}
 
-    async def ask(index: int, call: object) -> None:
-        answers[index] = await call()  # type: ignore[operator]
+    async def ask(index: int, call: Callable[[], Awaitable[Answer]]) -> None:
+        answers[index] = await call()
 
     async with anyio.create_task_group() as tasks:
         for index, call in enumerate(calls):
