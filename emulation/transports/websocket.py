@@ -435,6 +435,9 @@ class NativeSocket:
         self.registry.place(session, carrier, head.number)
         if head.secret:
             session.is_known = True
+        if self.session is None and isinstance(self.start.decision, Accepted):
+            # An open over HTTP was answered too, and the page has chosen this socket.
+            self.settle(session)
 
     def _find_carrier(self, head: RequestHead) -> Carrier:
         hook = self.registry.config.principal
