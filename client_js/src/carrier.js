@@ -15,6 +15,8 @@ import { listen } from './transports/sse.js';
  *
  * @typedef {object} Reading
  * @property {(chunk: any) => boolean} push_ false where the body is altered or not ours
+ * @property {() => boolean} finish_ take what came whole of a body that was cut; false where
+ *   nothing is ours
  * @property {number} frames_ that came, the head included
  * @property {boolean} hasNews_ whether something else than acks and credit came
  * @property {Documents} documents_
@@ -44,8 +46,6 @@ var PARAMETERS = { heartbeat: 20, poll: 20, resume: 30, upload: 16384 };
 var BINARY_PART_SIZE = 16384;
 var JSON_PART_SIZE = 8192;
 var SMALLEST_UPLOAD = 16384;
-// Room for a section's document.
-var SECTION_ROOM = 64;
 
 // A request has this long, and what a slow line needs (section 6).
 var REQUEST_SECONDS = 10;
@@ -223,9 +223,17 @@ export function createCarrier(url, choice, log, ondone) {
         // A request that could not be read is answered with number 0.
         isOurs = isOurs && (!head[3] || (head[2] === key && head[3] === number));
       }
-      if (isWhole) frames.push(frame);
-      else if (isOurs) apply(frame);
+      frames.push(frame);
+      if (!isWhole || (frame.type_ === DOCUMENT && head[0] === 'end')) applyAll();
     });
+
+    /** @returns {boolean} whether there was anything */
+    function applyAll() {
+      if (isOurs) frames.forEach(apply);
+      frames = [];
+      flush();
+      return isOurs && reading.frames_ > 0;
+    }
 
     /** @type {Reading} */
     var reading = {
@@ -233,12 +241,10 @@ export function createCarrier(url, choice, log, ondone) {
       hasNews_: false,
       documents_: {},
       push_: function (chunk) {
-        if (!push(chunk) || !isOurs) return false;
-        frames.forEach(apply);
-        frames = [];
-        flush();
-        return true;
+        isOurs = push(chunk) && isOurs;
+        return isOurs;
       },
+      finish_: applyAll,
     };
     return reading;
   }
@@ -255,24 +261,13 @@ export function createCarrier(url, choice, log, ondone) {
    * @returns {() => void} aborts
    */
   function call(target, body, binary, number, done) {
-    /** @type {any} */
-    var answer;
     var seconds = REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND;
-    return post(
-      target,
-      body.finish_(),
-      false,
-      seconds,
-      function (data) {
-        answer = data;
-      },
-      function (status, note) {
-        var reading = read(binary, number, true);
-        var isOurs = answer && reading.push_(answer) && reading.frames_;
-        if (isOurs) choice.reachedAt_ = now();
-        done(isOurs ? reading.documents_ : null, status, note);
-      }
-    );
+    var reading = read(binary, number, true);
+    return post(target, body.finish_(), false, seconds, reading.push_, function (status, note) {
+      var isOurs = reading.finish_();
+      if (isOurs) choice.reachedAt_ = now();
+      done(isOurs ? reading.documents_ : null, status, note);
+    });
   }
 
   /**
@@ -356,14 +351,13 @@ export function createCarrier(url, choice, log, ondone) {
     var connection = session.connection_;
     // One frame goes whatever its size, but not in a beacon.
     var isForced = !body.hasNumbered_ && limit !== BYE_BYTES;
-    var hasRoom = isForced || body.size_ + SECTION_ROOM + partSize < limit;
     var count = 0;
 
     function next() {
       return connection.kept_[count] || connection.next_(partSize);
     }
 
-    var frame = hasRoom ? next() : null;
+    var frame = body.size_ < limit ? next() : null;
     if (!frame && !isAsked && !connection.owesAck_()) return -1;
     var first = frame ? connection.acked_ + 1 : 0;
     body.document_(['section', session.number_, connection.tell_(), first]);
@@ -543,6 +537,9 @@ export function createCarrier(url, choice, log, ondone) {
     }
 
     function onend() {
+      if (mine !== down) return;
+      mine.reading_.finish_();
+      note(mine);
       if (mine === down) ended(mine);
     }
 
@@ -550,14 +547,17 @@ export function createCarrier(url, choice, log, ondone) {
     if (name !== 'sse') {
       // A proxy may keep a poll's answer for a while.
       var seconds = name === 'poll' ? parameters.poll + REQUEST_SECONDS : STREAM_SECONDS;
-      mine.abort_ = post(target, body.finish_(), transport.isStream_, seconds, ondata, onend);
+      mine.abort_ = post(target, body.finish_(), name === 'stream', seconds, ondata, onend);
       return;
     }
     mine.abort_ = call(target, body, false, number, function (documents) {
+      if (mine !== down) return;
+      if (documents && documents.ticket) {
+        mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], ondata, onend);
+        return;
+      }
       mine.reading_.documents_ = documents || {};
-      if (!documents || !documents.ticket || mine !== down) return onend();
-      mine.reading_.documents_ = {};
-      mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], ondata, onend);
+      ended(mine);
     });
   }
 
@@ -567,15 +567,24 @@ export function createCarrier(url, choice, log, ondone) {
    */
   function feed(mine, chunk) {
     if (!mine.reading_.push_(chunk)) return giveUp(mine, 'altered, or not ours');
+    note(mine);
+    if (mine === down && mine.reading_.documents_.end) ended(mine);
+  }
+
+  /**
+   * Note what has come.
+   *
+   * @param {Downstream} mine
+   */
+  function note(mine) {
     var documents = mine.reading_.documents_;
+    if (!documents.head) return;
     heardAt = now();
-    if (documents.head && !documents.error && !mine.isProved_) {
-      mine.isProved_ = true;
-      timeouts = 0;
-      if (mine === down) cancelTimer();
-      choice.prove_(mine.name_);
-    }
-    if (mine === down && documents.end) ended(mine);
+    if (documents.error || mine.isProved_) return;
+    mine.isProved_ = true;
+    timeouts = 0;
+    if (mine === down) cancelTimer();
+    choice.prove_(mine.name_);
   }
 
   /**

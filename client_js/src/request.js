@@ -3,8 +3,7 @@ import { scope } from './scope.js';
 import { after } from './tasks.js';
 
 /**
- * Told what has come: bytes where the request's body was bytes, else characters. In any cutting
- * where the request streams, else once.
+ * Told what has come, in any cutting: bytes where the request's body was bytes, else characters.
  *
  * @typedef {(data: any) => void} OnData
  *
@@ -16,12 +15,13 @@ import { after } from './tasks.js';
 
 var XHR = scope.XMLHttpRequest;
 
+var hasBody = scope.fetch && scope.ReadableStream && 'body' in scope.Response.prototype;
+
 /** Whether bodies may be bytes. */
-export var hasBinary = hasTypedArrays && (XHR ? 'responseType' in new XHR() : !!scope.fetch);
+export var hasBinary = hasTypedArrays && (XHR ? 'responseType' in new XHR() : hasBody);
 
 /** Whether an answer can be read as bytes while it comes. */
-export var hasByteStream =
-  hasBinary && scope.fetch && scope.ReadableStream && 'body' in scope.Response.prototype;
+export var hasByteStream = hasBinary && hasBody;
 
 /** Whether an answer can be read as text while it comes (IE 8 and 9 give it at the end). */
 export var hasTextStream = XHR && 'onprogress' in new XHR();
@@ -44,19 +44,18 @@ export function openXHR(url, type, isAsync) {
  * @param {string} url
  * @param {any} body
  * @param {string} type
- * @param {boolean} isStream
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byXHR(url, body, type, isStream, ondata, onend) {
+function byXHR(url, body, type, ondata, onend) {
   var xhr = openXHR(url, type, true);
   var isText = typeof body === 'string';
   var offset = 0;
 
   function read() {
     var isEnd = xhr.readyState > 3;
-    if (isEnd ? xhr.status : isStream && xhr.readyState > 2) {
+    if (isEnd ? xhr.status : isText && hasTextStream && xhr.readyState > 2) {
       var data = isText ? xhr.responseText.slice(offset) : new Uint8Array(xhr.response || 0);
       offset += data.length;
       if (data.length) ondata(data);
@@ -68,9 +67,8 @@ function byXHR(url, body, type, isStream, ondata, onend) {
   }
 
   if (!isText) xhr.responseType = 'arraybuffer';
-  xhr.onreadystatechange = read;
   // Some engines tell of new text by `progress` alone.
-  if (isStream) xhr.onprogress = read;
+  xhr.onreadystatechange = xhr.onprogress = read;
   xhr.send(body);
   return function () {
     xhr.abort();
@@ -81,43 +79,17 @@ function byXHR(url, body, type, isStream, ondata, onend) {
  * @param {string} url
  * @param {any} body
  * @param {string} type
- * @param {boolean} isStream
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byFetch(url, body, type, isStream, ondata, onend) {
+function byFetch(url, body, type, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
   /** @type {any} */
   var reader;
 
   function fail() {
     onend(0, '');
-  }
-
-  /** @param {any} response */
-  function read(response) {
-    function end() {
-      onend(response.status, response.headers.get('Emulation') || '');
-    }
-
-    function pull() {
-      reader.read().then(function (/** @type {any} */ result) {
-        if (result.done) return end();
-        ondata(result.value);
-        pull();
-      }, fail);
-    }
-
-    if (isStream && response.body) {
-      reader = response.body.getReader();
-      return pull();
-    }
-    var isText = typeof body === 'string';
-    response[isText ? 'text' : 'arrayBuffer']().then(function (/** @type {any} */ data) {
-      ondata(isText ? data : new Uint8Array(data));
-      end();
-    }, fail);
   }
 
   scope
@@ -130,7 +102,23 @@ function byFetch(url, body, type, isStream, ondata, onend) {
       cache: 'no-store',
       signal: controller && controller.signal,
     })
-    .then(read, fail);
+    .then(function (/** @type {any} */ response) {
+      function pull() {
+        reader.read().then(function (/** @type {any} */ result) {
+          if (result.done) return end();
+          ondata(result.value);
+          pull();
+        }, fail);
+      }
+
+      function end() {
+        onend(response.status, response.headers.get('Emulation') || '');
+      }
+
+      if (!response.body) return end();
+      reader = response.body.getReader();
+      pull();
+    }, fail);
   return function () {
     if (controller) controller.abort();
     else if (reader) reader.cancel();
@@ -142,14 +130,13 @@ function byFetch(url, body, type, isStream, ondata, onend) {
  *
  * @param {string} url
  * @param {ArrayBuffer | string} body
- * @param {boolean} isStream whether the answer is read while it comes
+ * @param {boolean} isStream whether bytes must be told as they come
  * @param {number} seconds after which the request is given up, whatever has come
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void} aborts; nothing is told afterwards
  */
 export function post(url, body, isStream, seconds, ondata, onend) {
-  var isText = typeof body === 'string';
   var isOver = false;
 
   function stop() {
@@ -172,11 +159,10 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   var cancel = after(seconds, function () {
     end(0, '');
   });
-  var abort = (XHR && (isText || !isStream) ? byXHR : byFetch)(
+  var abort = (XHR && !isStream ? byXHR : byFetch)(
     url,
     body,
-    isText ? 'application/json' : 'application/octet-stream',
-    isStream,
+    typeof body === 'string' ? 'application/json' : 'application/octet-stream',
     function (data) {
       if (!isOver) ondata(data);
     },

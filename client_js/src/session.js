@@ -72,6 +72,8 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   /** @type {Link | undefined} */
   var link;
   var isProved = false;
+  // Whether it is the home.
+  var isLinked = false;
   var dialedAt = 0;
   var hasResumed = false;
   var wasNative = false;
@@ -120,7 +122,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   function dropLink() {
     if (link) link.close_();
     link = undefined;
-    isProved = false;
+    isProved = isLinked = false;
   }
 
   /** @param {string} reason */
@@ -171,7 +173,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     state = OPEN;
     connection.open_(opened[3]);
     carrier.configure_(session, opened[3]);
-    if (link) announce('websocket', 'proved');
+    if (isLinked) announce('websocket', 'proved');
     else carrier.adopt_(session, 'opened');
     tell(sink.onopen_, opened[2], '');
     early.forEach(queueTask);
@@ -208,64 +210,77 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     else if (!link) tryPlain();
   }
 
-  /** Try a native socket; over HTTP beside it when it takes long. */
+  // --- On a native socket --------------------------------------------------------------------
+
+  /** Try a native socket, to open with or to go on. */
   function dial() {
+    var isResume = state === OPEN;
     var secret = carrier.secret_;
-    dialedAt = now();
+    var ack = connection.taken_;
+    var triedAt = (dialedAt = now());
     var mine = createLink(
       Native,
       carrier.mark_(url, 'ws').replace('http', 'ws'),
-      ['emulation.' + session.nonce_].concat(protocols),
-      function () {},
+      isResume ? ['emulation.resume'] : ['emulation.' + session.nonce_].concat(protocols),
+      function () {
+        if (isResume) mine.send_(head(secret, [ack]));
+      },
       function (frame) {
-        if (link === mine && state === OPEN) return take(mine, frame);
+        if (link === mine && isLinked) return take(mine, frame);
         var data = frame.type_ === DOCUMENT ? frame.data_ : [''];
-        if (data[0] && !isProved) carrier.choice_.prove_('websocket');
+        var name = data[0];
+        if (link === mine && /^(gone|refused|error)$/.test(name)) return fail(name);
+        if (!/^(secret|hello|opened|resumed)$/.test(name)) return stop();
+        carrier.choice_.prove_('websocket');
         // The open over HTTP was faster: this one works too, for the next socket.
         if (link !== mine) return mine.close_();
-        if (data[0] && !isProved) {
-          isProved = true;
-          // Not before: the head makes this native socket the session's home.
-          mine.send_(head(secret));
-        }
-        if (data[0] === 'secret') carrier.learn_(data);
-        else if (data[0] === 'opened') adopt(mine, data, 1);
-        else if (data[0] !== 'hello') fail(data.join(' '));
+        // Not before: the head makes this native socket the session's home.
+        if (!isResume && !isProved) mine.send_(head(secret, []));
+        isProved = true;
+        if (name === 'secret') carrier.learn_(data);
+        if (name === 'opened') adopt(mine, data, 1);
+        if (name !== 'resumed') return;
+        connection.acknowledge_(data[1]);
+        connection.credit_(data.slice(1));
+        // Where an upload has gone further in the meantime, what comes next would be misnumbered.
+        if (connection.acked_ === data[1]) adopt(mine, data, ack + 1);
+        else stop();
       },
       onend
     );
     link = mine;
-    after(BESIDE_SECONDS, function () {
-      if (state === OPENING && !isAsked && carrier.choice_.hasHTTP_()) ask(0);
-    });
     // Even where the open over HTTP was faster: the verdict is withdrawn if this one works.
-    after(UPGRADE_SECONDS, function () {
-      if (link === mine && isProved) return;
+    after(isResume ? RESUME_SECONDS : UPGRADE_SECONDS, function () {
+      if (link !== mine || !isProved) stop();
+    });
+
+    function stop() {
       mine.close_();
       onend();
-    });
+    }
 
     function onend() {
       if (link !== mine) return;
+      var wasLinked = isLinked;
       var wasProved = isProved;
       dropLink();
-      if (state === OPEN) return lose();
-      if (!wasProved) carrier.choice_.fail_('websocket', dialedAt);
-      if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
+      if (wasLinked) return lose();
+      if (!wasProved) carrier.choice_.fail_('websocket', triedAt);
+      if (state === OPEN) recover();
+      else if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
     }
   }
 
-  // --- On a native socket --------------------------------------------------------------------
-
   /**
    * @param {string} secret
-   * @param {number[]} [ack] of a resume
+   * @param {number[]} ack of a resume
    * @returns {Frame}
    */
   function head(secret, ack) {
+    /** @type {any[]} */
     var data = ['head', 1, secret, session.number_, carrier.node_];
-    return document(data.concat(ack || []));
+    return document(data.concat(ack));
   }
 
   /**
@@ -276,10 +291,9 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
    * @param {number} next the number of the next frame that comes
    */
   function adopt(mine, data, next) {
-    link = mine;
     mine.next_ = next;
     heardAt = now();
-    isProved = wasNative = true;
+    isLinked = wasNative = true;
     hasResumed = session.isHome_ = false;
     if (state === OPENING) return open(data);
     announce('websocket', 'resumed');
@@ -298,7 +312,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     else if (data[0] === 'ack') connection.acknowledge_(data[1]);
     else if (data[0] === 'credit') connection.credit_(data);
     else if (data[0] === 'ping') sendAck();
-    else if (data[0] === 'gone' || data[0] === 'error') fail(data.join(' '));
+    else if (/^(gone|error)$/.test(data[0])) fail(data[0]);
     flush();
   }
 
@@ -315,59 +329,23 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
 
   function recover() {
     if (state !== OPEN || session.isHome_ || link) return;
-    if (carrier.isDead_) fail('lost');
-    else if (!hasResumed) resume();
-    else if (carrier.choice_.hasHTTP_()) carrier.adopt_(session, 'lost');
-    else after((pause = carrier.nextPause_(pause)), resume);
+    if (carrier.isDead_) return fail('lost');
+    if (hasResumed && carrier.choice_.hasHTTP_()) return carrier.adopt_(session, 'lost');
+    if (hasResumed) pause = carrier.nextPause_(pause);
+    after(hasResumed ? pause : 0, retry);
+    hasResumed = true;
   }
 
   /** Try to go on over a native socket. */
-  function resume() {
-    if (state !== OPEN || link) return;
-    hasResumed = true;
-    var triedAt = now();
-    var ack = connection.taken_;
-    var isOver = false;
-    var mine = createLink(
-      Native,
-      carrier.mark_(url, 'ws').replace('http', 'ws'),
-      ['emulation.resume'],
-      function () {
-        mine.send_(head(carrier.secret_, [ack]));
-      },
-      function (frame) {
-        if (link === mine) return take(mine, frame);
-        var data = frame.type_ === DOCUMENT ? frame.data_ : [];
-        if (data[0] === 'gone' || data[0] === 'error') return fail(data.join(' '));
-        if (data[0] !== 'resumed' || state !== OPEN) return onend();
-        connection.acknowledge_(data[1]);
-        // An upload in the meantime has gone further: what comes next would be misnumbered.
-        if (connection.acked_ !== data[1]) return onend();
-        connection.credit_(data.slice(1));
-        carrier.choice_.prove_('websocket');
-        adopt(mine, data, ack + 1);
-      },
-      onend
-    );
-    after(RESUME_SECONDS, function () {
-      if (link !== mine) onend();
-    });
-
-    function onend() {
-      if (isOver) return;
-      isOver = true;
-      mine.close_();
-      if (link === mine) return lose();
-      carrier.choice_.fail_('websocket', triedAt);
-      recover();
-    }
+  function retry() {
+    if (state === OPEN && wasNative && !link) dial();
   }
 
   /** Send what there is to say, on a native socket at once. */
   function flush() {
     if (state !== OPEN) return;
     if (session.isHome_) return carrier.flush_();
-    if (!link) return;
+    if (!link || !isLinked) return;
     for (var frame = connection.next_(PART_SIZE); frame; frame = connection.next_(PART_SIZE)) {
       link.send_(frame);
     }
@@ -406,8 +384,11 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
 
     /** Begin to open: it is its turn. */
     begin_: function () {
-      if ((carrier.choice_.pick_() || carrier.choice_.pick_()) === 'websocket') dial();
-      else ask(0);
+      if ((carrier.choice_.pick_() || carrier.choice_.pick_()) !== 'websocket') return ask(0);
+      dial();
+      after(BESIDE_SECONDS, function () {
+        if (!isAsked && carrier.choice_.hasHTTP_()) ask(0);
+      });
     },
 
     /** Begin once more, on another carrier: the server does not know the one it was on. */
@@ -420,9 +401,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
     },
 
     /** The network was away: the native socket may be possible again. */
-    retryNative_: function () {
-      if (wasNative) resume();
-    },
+    retryNative_: retry,
 
     /** @param {any[]} data of the close frame */
     close_: function (data) {
@@ -440,7 +419,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
      */
     tick_: function (silence, limit) {
       var time = now();
-      var isLost = state === OPEN && !session.isHome_ && !link;
+      var isLost = state === OPEN && !session.isHome_ && !isLinked;
       if (connection.isClosing_() && !closingAt) closingAt = time;
       if (
         (state === OPENING && time - startedAt > OPEN_SECONDS) ||
@@ -449,7 +428,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
         (isLost && time - lostAt > limit)
       ) {
         fail('timeout');
-      } else if (state === OPEN && link && time - heardAt > silence) lose();
+      } else if (isLinked && time - heardAt > silence) lose();
     },
 
     /** @param {boolean} isSuspended whether no transport may be open; else what is, is probed */
@@ -458,7 +437,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
       var since = (lostAt = now());
       if (state !== OPEN) return;
       if (isSuspended) return dropLink();
-      if (!mine) return recover();
+      if (!mine || !isLinked) return recover();
       mine.send_(document(['ping']));
       after(PROBE_SECONDS, function () {
         if (link === mine && heardAt < since) lose();
