@@ -14,7 +14,7 @@ __all__ = ["OPENED", "Reply", "Request", "Script", "body", "scripted"]
 
 SECRET = "s" * 32
 PARAMETERS: dict[str, Any] = {
-    "heartbeat": 1.0,
+    "heartbeat": 30.0,
     "poll": 1.0,
     "resume": 5.0,
     "bytes": 100_000,
