@@ -33,6 +33,8 @@ class Deadlines:
         self._heap: list[tuple[float, int, Guarded]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
+        # When the timer fires; uvloop's handle of a time that has passed does not tell.
+        self._fires_at = 0.0
         self._is_firing = False
 
     def watch(self, guarded: Guarded, when: float) -> None:
@@ -43,13 +45,14 @@ class Deadlines:
         heapq.heappush(self._heap, (when, next(self._order), guarded))
         if self._is_firing:
             return  # the earliest of all is armed when it ends
-        if self._timer is None or when < self._timer.when() - _GRAIN:
+        if self._timer is None or when + _GRAIN < self._fires_at:
             self._arm(when)
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when + _GRAIN, self._fire)
+        self._fires_at = when + _GRAIN
+        self._timer = self._loop.call_at(self._fires_at, self._fire)
 
     def _fire(self) -> None:
         self._timer = None

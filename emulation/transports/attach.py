@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emulation.carrier import Carrier
+    from emulation.carrier import Carrier, Downstream
     from emulation.transports.exchange import Exchange
 
-__all__ = ["read_attach", "wait_for_disconnect"]
+__all__ = ["begin", "read_attach", "wait_for_disconnect"]
 
 
 async def read_attach(exchange: Exchange) -> Carrier:
@@ -20,6 +20,15 @@ async def read_attach(exchange: Exchange) -> Carrier:
     carrier = exchange.find_carrier()
     carrier.name(exchange.body.sections)
     return carrier
+
+
+def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
+    """Let the downstream serve the carrier, or end it at once where that is not to be."""
+    is_newest = carrier.take_over(downstream)
+    if is_newest and not exchange.registry.is_going_down:
+        downstream.push()
+    else:
+        downstream.finish()
 
 
 async def wait_for_disconnect(exchange: Exchange) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import BrokenResourceError, ClosedResourceError
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.marker import Marker
 
-__all__ = ["ClientGone", "Exchange", "Failure"]
+__all__ = ["GONE", "ClientGone", "Exchange", "Failure"]
+
+# How a server, or a middleware around us (Starlette's BaseHTTPMiddleware), says to who sends that
+# the client has left.
+GONE: Final = (OSError, BrokenResourceError, ClosedResourceError)
 
 # After which a refused page may ask again (seconds): long enough for a flood to be none.
 _RETRY_SECONDS = 2.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulation.eager import run_eagerly
 from emulation.protocol.frames import Frame
-from emulation.transports.attach import read_attach, wait_for_disconnect
+from emulation.transports.attach import begin, read_attach, wait_for_disconnect
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -22,10 +22,7 @@ async def serve_poll(exchange: Exchange) -> None:
     """Answer when there is something to say, at the latest after the poll time."""
     carrier = await read_attach(exchange)
     poll = Poll(exchange, carrier)
-    if carrier.take_over(poll):
-        poll.push()
-    else:
-        poll.finish()
+    begin(exchange, carrier, poll)
     if poll.is_answered:
         return
     try:

@@ -17,7 +17,7 @@ from sse_starlette import EventSourceResponse
 from emulation.carrier import Ticket
 from emulation.protocol.codec import JSONEncoder
 from emulation.protocol.frames import Frame, document
-from emulation.transports.attach import read_attach
+from emulation.transports.attach import begin, read_attach
 from emulation.transports.headers import answer
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ async def serve_events(exchange: Exchange) -> None:
     carrier.hear()
     exchange.head = exchange.head._replace(number=ticket.attach)
     stream = EventStream(exchange, carrier)
-    carrier.take_over(stream)
-    stream.push()
+    begin(exchange, carrier, stream)
     headers = {
         name.decode(): value.decode() for name, value in answer(None, origin=exchange.origin)
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulation.eager import run_eagerly
 from emulation.protocol.codec import Encoder
-from emulation.transports.attach import read_attach, wait_for_disconnect
+from emulation.transports.attach import begin, read_attach, wait_for_disconnect
 from emulation.transports.headers import OCTET_STREAM, answer
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ async def serve_stream(exchange: Exchange) -> None:
     carrier = await read_attach(exchange)
     await exchange.start(200, answer(OCTET_STREAM, origin=exchange.origin))
     stream = Stream(exchange, carrier)
-    if carrier.take_over(stream):
-        stream.push()
-    else:
-        stream.finish()
+    begin(exchange, carrier, stream)
     try:
         await wait_for_disconnect(exchange)
     finally:
