@@ -45,6 +45,9 @@ _MAX_LENGTH_BYTES: Final = 5
 _UNKNOWN_NUMBERED: Final = LAST_NUMBERED
 # A frame's JSON may be six times its text (`\uXXXX` for each character).
 _JSON_EXPANSION: Final = 6
+# A line that has grown so long is ended (section 3). Of a body that is cut whole lines count, and
+# there are proxies that cut each one: a line longer than what they pass would never arrive.
+_LONG_LINE: Final = 16 * 1024
 
 
 def _malformed(text: str) -> RemoteProtocolError:
@@ -200,7 +203,7 @@ class BinaryDecoder:
 
 
 class JSONEncoder:
-    """Write a body in the JSON form, a line for each call."""
+    """Write a body in the JSON form, a line for each call, and another one where it grows long."""
 
     __slots__ = ("frames", "size")
 
@@ -209,16 +212,30 @@ class JSONEncoder:
         self.size = 0
 
     def encode(self, frames: Iterable[Frame]) -> bytes:
-        elements = [frame_to_json(frame) for frame in frames]
-        if not elements:
-            return b""
-        data = b"[" + b",".join(elements) + b"]\n"
-        self.frames += len(elements)
+        lines: list[bytes] = []
+        elements: list[bytes] = []
+        length = 0
+        for frame in frames:
+            element = frame_to_json(frame)
+            elements.append(element)
+            length += len(element)
+            self.frames += 1
+            if length >= _LONG_LINE:
+                lines.append(_line_of(elements))
+                elements = []
+                length = 0
+        if elements:
+            lines.append(_line_of(elements))
+        data = b"".join(lines)
         self.size += len(data)
         return data
 
     def end(self) -> bytes:
         return self.encode((document("end", self.size),))
+
+
+def _line_of(elements: list[bytes]) -> bytes:
+    return b"[" + b",".join(elements) + b"]\n"
 
 
 class JSONDecoder:

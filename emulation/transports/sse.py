@@ -120,11 +120,11 @@ class EventStream:
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events; the last one is `end`."""
         renew_bytes = self._exchange.registry.config.text_stream_renew
-        yield self._event([self._exchange.answer_head()])
+        yield self._events([self._exchange.answer_head()])
         while not self._is_over:
             frames = self._carrier.pack(self, _WRITE_BYTES)
             if frames:
-                yield self._event(frames)
+                yield self._events(frames)
                 if self._encoder.size < renew_bytes:
                     continue
             if self._is_ending or self._encoder.size >= renew_bytes:
@@ -134,5 +134,6 @@ class EventStream:
             self._wake.clear()
             await self._wake.wait()
 
-    def _event(self, frames: list[Frame]) -> bytes:
-        return b"data: " + self._encoder.encode(frames) + b"\n"
+    def _events(self, frames: list[Frame]) -> bytes:
+        lines = self._encoder.encode(frames).splitlines()
+        return b"".join(b"data: %s\n\n" % line for line in lines)

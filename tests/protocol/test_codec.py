@@ -373,6 +373,17 @@ def test_a_line_without_frames_is_not_written() -> None:
     assert (writer.frames, writer.size) == (0, 0)
 
 
+def test_a_line_is_ended_where_it_grows_long() -> None:
+    writer = JSONEncoder()
+    short, long = (TEXT, b"x" * 6_000), (BINARY, b"x" * 60_000)
+    data = writer.encode([short, short, short, short, long, short])
+    lines = data.splitlines(keepends=True)
+    assert [len(json.loads(line)) for line in lines] == [3, 2, 1]
+    assert (writer.frames, writer.size) == (6, len(data))
+    reader = JSONDecoder(LIMIT)
+    assert reader.feed(data + writer.end())[:-1] == [short, short, short, short, long, short]
+
+
 def test_a_lone_surrogate_passes_the_codec_as_bytes_that_are_no_utf_8() -> None:
     for text in ("\ud800", "a\udfffb"):
         for element in (text, ["t", text], ["c", 1000, text]):
