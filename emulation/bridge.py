@@ -191,7 +191,7 @@ class Start:
         if self.decision is None and not self.session.connection.is_over:
             logger.error("ASGI callable returned without completing handshake.")
         self._decide(Refused(500))
-        if self.session.disconnect is None:
+        if self.session.owes_close:
             self.session.fail("the application returned without a close")
 
     async def _send(self, event: MutableMapping[str, Any]) -> None:
@@ -255,7 +255,7 @@ class Start:
             raise RuntimeError(
                 "Unexpected ASGI message 'websocket.close', after sending 'websocket.close'."
             )
-        if session.disconnect is not None:
+        if not session.owes_close:
             raise ClientDisconnected("the WebSocket is closed")
         session.close(event.get("code", CloseCode.NORMAL), event.get("reason") or "")
 

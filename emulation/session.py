@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
@@ -72,6 +72,7 @@ class Session:
     """
 
     __slots__ = (
+        "_answer_by",
         "_closed_at",
         "_has_told",
         "_loop",
@@ -114,7 +115,7 @@ class Session:
         self.nonce = ""
         self.home: Home | None = None
         # What the application finds in scope["extensions"]["emulation"].
-        self.extension = {"session": self.id, "transport": ""}
+        self.extension: dict[str, Any] = {"session": self.id, "transport": ""}
         # The highest number written on the present transport.
         self.written = 0
         self.attached = False
@@ -124,6 +125,8 @@ class Session:
         self.closed_by_application = False
         self._has_told = False
         self._closed_at = 0.0
+        # Until when an application that answers closes itself may do so.
+        self._answer_by: float | None = None
         self.on_over: list[Callable[[Session], None]] = []
         self._receivers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []
@@ -135,7 +138,8 @@ class Session:
     @property
     def transport(self) -> str:
         """The transport that serves the session now, or is about to: "" before anybody knows."""
-        return self.extension["transport"]
+        name: str = self.extension["transport"]
+        return name
 
     @transport.setter
     def transport(self, name: str) -> None:
@@ -188,18 +192,23 @@ class Session:
             and self._loop.time() < self._closed_at + _UNAWARE_SECONDS
         )
 
-    def close(self, code: int, reason: str) -> None:
+    @property
+    def owes_close(self) -> bool:
+        """Whether it is the application's turn to close: see `_answer_close`."""
+        return self.connection.state in (State.OPEN, State.CLOSE_TAKEN)
+
+    def close(self, code: int | None, reason: str) -> None:
         """Send a close behind all that was sent; nothing that still comes in is received.
 
         Raises LocalProtocolError for a code or a reason that a close frame may not have.
         """
         connection = self.connection
-        if connection.state not in (State.OPEN, State.CLOSE_TAKEN):
+        if not self.owes_close:
             return
         connection.send_close(self._loop.time(), code, reason)
         self.closed_by_application = True
         connection.clear_inbox()
-        self._end(Disconnect(code, reason))
+        self._end(_disconnect(code, reason))
 
     async def _wait(self, waiters: list[asyncio.Future[None]]) -> None:
         waiter = self._loop.create_future()
@@ -281,10 +290,14 @@ class Session:
         if connection.close_taken is None:
             return
         code, reason = connection.close_taken
-        if connection.state is State.CLOSE_TAKEN:
-            connection.send_close(self._loop.time(), code, reason)
         self._closed_at = self._loop.time()
-        self._end(Disconnect(CloseCode.NO_STATUS if code is None else code, reason))
+        if connection.state is State.CLOSE_TAKEN:
+            if self.extension.get("answers_close"):
+                # The application relays a close handshake whose other end is elsewhere.
+                self._answer_by = self._closed_at + self.config.close_timeout
+            else:
+                connection.send_close(self._closed_at, code, reason)
+        self._end(_disconnect(code, reason))
 
     def reject(self, error: RemoteProtocolError) -> None:
         """End the session for what the page did wrong, with a close that says so."""
@@ -304,7 +317,7 @@ class Session:
 
     def go_away(self, code: int) -> None:
         """End the session because the server goes down."""
-        if self.connection.state is State.OPEN:
+        if self.owes_close:
             self.connection.send_close(self._loop.time(), code)
             self._end(Disconnect(code, ""))
 
@@ -323,7 +336,7 @@ class Session:
         self._watch()
 
     def _watch(self) -> None:
-        deadline = self.connection.close_deadline
+        deadline = self._next_check()
         if deadline is not None:
             self.deadlines.watch(self, deadline)
 
@@ -366,5 +379,15 @@ class Session:
         if self.bye_at is not None and now >= self.bye_at:
             self._leave_by_bye()
             return None
-        times = (self.connection.close_deadline, self.bye_at)
+        if self._answer_by is not None and now >= self._answer_by:
+            self.fail("the application did not answer its close")
+            return None
+        return self._next_check()
+
+    def _next_check(self) -> float | None:
+        times = (self.connection.close_deadline, self.bye_at, self._answer_by)
         return min((time for time in times if time is not None), default=None)
+
+
+def _disconnect(code: int | None, reason: str) -> Disconnect:
+    return Disconnect(CloseCode.NO_STATUS if code is None else code, reason)
