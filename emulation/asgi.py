@@ -120,7 +120,7 @@ class WebSocketEmulation:
             if scope["method"] == "OPTIONS":
                 await exchange.drain()
                 await exchange.start(204, preflight(marker.verb, decision.origin))
-                await send({"type": "http.response.body", "body": b""})
+                await exchange.finish(b"")
                 return
             check_method(marker.verb, scope["method"])
             if marker.verb == "open":
@@ -130,7 +130,7 @@ class WebSocketEmulation:
         except RemoteProtocolError as error:
             await self._fail(exchange, error)
         except ClientGone:
-            pass
+            await self._answer_nobody(exchange)
 
     async def _fail(self, exchange: Exchange, error: RemoteProtocolError) -> None:
         """Answer with the error, behind the body: see Exchange.drain."""
@@ -142,6 +142,13 @@ class WebSocketEmulation:
             if error.status == 405:
                 more.append(allow(exchange.marker.verb))
             await exchange.fail(error, more=more)
+        except ClientGone:
+            await self._answer_nobody(exchange)
+
+    async def _answer_nobody(self, exchange: Exchange) -> None:
+        """Answer a client who has left: middlewares around us take no answer for a fault."""
+        try:
+            await exchange.respond_empty()
         except ClientGone:
             pass
 

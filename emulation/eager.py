@@ -1,13 +1,15 @@
-"""Run a coroutine at once, up to where it first has to wait.
+"""Run a coroutine beside whoever has something to write, who must neither wait nor be hurt by it.
 
-Whoever has a message writes it to a parked request without waking a task; only where the server
-makes the writer wait (a slow reader) does a task go on with what is left.
+Where asyncio can start a task at once (Python 3.12), a message is written to a parked request
+without a turn of the loop. Always it is a task: middlewares put deadlines around `send`, which
+belong to the task that runs, and that of an application is not ours to lend.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
+import sys
+from collections.abc import Coroutine
 from typing import Any
 
 __all__ = ["run_eagerly"]
@@ -16,47 +18,18 @@ __all__ = ["run_eagerly"]
 _tasks: set[asyncio.Task[None]] = set()
 
 
-def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run the coroutine until it ends or first waits, and leave the rest to a task.
+def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run the coroutine as a task, up to where it first waits before this returns if possible.
 
-    What it raises before it waits is raised here; afterwards it reaches the loop's exception
-    handler, so it should handle its own.
+    It should handle its own exceptions: what it raises reaches the loop's exception handler.
     """
-    try:
-        waiting_for = coroutine.send(None)
-    except StopIteration:
-        return
-    task = asyncio.get_running_loop().create_task(_finish(coroutine, waiting_for))
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        if task.done():
+            return task
+    else:
+        task = loop.create_task(coroutine)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
-
-
-async def _finish(coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> None:
-    await _Rest(coroutine, waiting_for)
-
-
-class _Rest:
-    """The part of a coroutine behind its first wait, to be awaited by another task."""
-
-    __slots__ = ("_coroutine", "_waiting_for")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waiting_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waiting_for = waiting_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        waiting_for = self._waiting_for
-        while True:
-            raised: BaseException | None = None
-            sent = None
-            try:
-                sent = yield waiting_for
-            except BaseException as error:  # a cancellation belongs to the coroutine
-                raised = error
-            try:
-                if raised is None:
-                    waiting_for = self._coroutine.send(sent)
-                else:
-                    waiting_for = self._coroutine.throw(raised)
-            except StopIteration:
-                return
+    return task

@@ -111,11 +111,9 @@ class Registry:
         )
 
     def drop_carrier(self, carrier: Carrier) -> None:
-        """Forget a carrier with all its graves."""
+        """Forget a carrier; a downstream that is ending still says what is left to say."""
         if self.carriers.get(carrier.key) is carrier:
             del self.carriers[carrier.key]
-        for session in list(carrier.sessions.values()):
-            carrier.forget(session)
 
     def _drop_empty_carriers(self) -> None:
         for carrier in list(self.carriers.values()):

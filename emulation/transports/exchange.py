@@ -191,16 +191,26 @@ class Exchange:
         body = encoder.encode((self.answer_head(), *frames)) + encoder.end()
         headers = answer(OCTET_STREAM, origin=self.origin, length=len(body), more=more)
         await self.start(status, headers)
-        await self.send({"type": "http.response.body", "body": body})
+        await self.finish(body)
 
     async def start(self, status: int, headers: list[Header]) -> None:
-        """Send the answer's status and headers."""
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        """Send the answer's status and headers; raises ClientGone."""
+        await self._put({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def finish(self, body: bytes) -> None:
+        """Send the answer's body, or the last of it; raises ClientGone."""
+        await self._put({"type": "http.response.body", "body": body})
+
+    async def _put(self, event: MutableMapping[str, Any]) -> None:
+        try:
+            await self.send(event)
+        except GONE as error:
+            raise ClientGone from error
 
     async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
-        """Answer 204."""
+        """Answer 204; raises ClientGone."""
         await self.start(204, answer(None, origin=self.origin, more=headers))
-        await self.send({"type": "http.response.body", "body": b""})
+        await self.finish(b"")
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
         """Answer with an error; what it says is constant and reflects nothing that came in."""

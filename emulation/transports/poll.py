@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from emulation.eager import run_eagerly
 from emulation.protocol.frames import Frame
 from emulation.transports.attach import begin, read_attach, wait_for_disconnect
+from emulation.transports.exchange import ClientGone
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -23,18 +25,19 @@ async def serve_poll(exchange: Exchange) -> None:
     carrier = await read_attach(exchange)
     poll = Poll(exchange, carrier)
     begin(exchange, carrier, poll)
-    if poll.is_answered:
-        return
     try:
-        await wait_for_disconnect(exchange)
+        if not poll.is_answered:
+            await wait_for_disconnect(exchange)
     finally:
         poll.lose()
+    await poll.complete()
 
 
 class Poll:
     """A parked poll: it answers once."""
 
     __slots__ = (
+        "_answering",
         "_carrier",
         "_exchange",
         "attach",
@@ -52,6 +55,7 @@ class Poll:
         self.transport = "poll"
         self.deadline: float | None = registry.loop.time() + registry.config.poll_time
         self.is_answered = False
+        self._answering: asyncio.Task[None] | None = None
         # Nobody is told how much of a poll's answer was written: it comes whole or not at all.
         self.written = 0
 
@@ -73,12 +77,21 @@ class Poll:
     def _answer(self) -> None:
         frames = self._carrier.pack(self, self._exchange.registry.config.max_batch)
         self.lose()
-        run_eagerly(self._respond(frames))
+        self._answering = run_eagerly(self._respond(frames))
+
+    async def complete(self) -> None:
+        """Wait until the answer has been sent; an application that returns without one is at fault.
+
+        A client who has left is answered too: some middlewares miss the answer that nobody misses.
+        """
+        if self._answering is None:
+            self._answering = run_eagerly(self._respond([]))
+        await asyncio.wait((self._answering,))
 
     async def _respond(self, frames: list[Frame]) -> None:
         try:
             await self._exchange.respond(frames)
-        except OSError:
+        except ClientGone:
             pass  # the client has left: nothing of the answer is acknowledged, all of it is kept
         except Exception:
             # Whoever has a message runs this: see Stream.

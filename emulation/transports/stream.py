@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emulation.eager import run_eagerly
 from emulation.protocol.codec import Encoder
 from emulation.transports.attach import begin, read_attach, wait_for_disconnect
+from emulation.transports.exchange import GONE
 from emulation.transports.headers import OCTET_STREAM, answer
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Stream:
                         "more_body": not self._is_over,
                     }
                 )
-        except OSError:
+        except GONE:
             self.lose()  # the client has left, says the server
         except Exception:
             # Whoever has a message runs this: a fault of a server or a middleware around us must
@@ -110,9 +111,11 @@ class Stream:
 
     def _next(self) -> bytes:
         frames = self._carrier.pack(self, _WRITE_BYTES)
+        data = b""
         if not self._encoder.frames:
-            frames.insert(0, self._exchange.answer_head())
-        data = self._encoder.encode(frames) if frames else b""
+            # On a line of its own: it proves the transport, however soon the rest is cut.
+            data = self._encoder.encode([self._exchange.answer_head()])
+        data += self._encoder.encode(frames)
         if self._is_ending or self._encoder.size >= self._renew_bytes:
             data += self._encoder.end()
             self.lose()

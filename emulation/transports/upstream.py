@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.frames import WIRE_VERSION, Frame, document
-from emulation.transports.headers import answer
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -30,10 +29,7 @@ async def upload(exchange: Exchange) -> None:
             attach,
             written,
         )
-        await exchange.start(
-            204, answer(None, origin=exchange.origin, more=((b"emulation", envelope),))
-        )
-        await exchange.send({"type": "http.response.body", "body": b""})
+        await exchange.respond_empty([(b"emulation", envelope)])
         return
     frames = [document("written", attach, written)]
     frames += (document("gone", number) for number in unknown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -190,14 +190,22 @@ async def neighbour(served: Served) -> AsyncIterator[Neighbour]:
 
 @asynccontextmanager
 async def serving(
-    *, origins: tuple[str, ...] = (), expected: str = "", **config: Any
+    *,
+    origins: tuple[str, ...] = (),
+    outside: Callable[[Any], Any] = lambda app: app,
+    inside: Callable[[Any], Any] = lambda app: app,
+    expected: str = "",
+    **config: Any,
 ) -> AsyncIterator[Served]:
-    """Serve a stage; no error but the `expected` one may be logged meanwhile."""
+    """Serve a stage; no error but the `expected` one may be logged meanwhile.
+
+    `outside` and `inside` wrap another middleware around ours and around the application.
+    """
     stage = Stage()
-    middleware = WebSocketEmulation(stage.app, origins=origins, config=Config(**config))
+    middleware = WebSocketEmulation(inside(stage.app), origins=origins, config=Config(**config))
     with unharmed(expected):
         async with (
-            serve(middleware) as url,
+            serve(outside(middleware)) as url,
             httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
         ):
             yield Served(url, stage, middleware, client)
