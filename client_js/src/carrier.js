@@ -1,5 +1,5 @@
 import { createBody, createDecoder, DOCUMENT } from './codec.js';
-import { hasBinary, openXHR, post } from './request.js';
+import { hasBinary, post } from './request.js';
 import { scope } from './scope.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
@@ -11,30 +11,20 @@ import { listen } from './transports/sse.js';
 /** @typedef {Record<string, any[]>} Documents by name */
 
 /**
- * A body that is being read.
+ * An answer that is being read; of an attach it is the downstream.
  *
  * @typedef {object} Reading
  * @property {(chunk: any) => boolean} push_ false where the body is altered or not ours
- * @property {() => boolean} finish_ take what came whole of a body that was cut; false where
- *   nothing is ours
+ * @property {() => void} finish_ take what came whole of a body that was cut
+ * @property {string} name_ of the transport
+ * @property {number} number_
  * @property {number} frames_ that came, the head included
  * @property {boolean} hasNews_ whether something else than acks and credit came
- * @property {Documents} documents_
- */
-
-/**
- * A downstream: one attach.
- *
- * @typedef {object} Downstream
- * @property {string} name_ of its transport
- * @property {number} number_
+ * @property {Documents} documents_ `head` is among them where the answer is ours
  * @property {number} since_
  * @property {boolean} isProved_
- * @property {Reading} reading_
  * @property {() => void} abort_
  */
-
-/** @typedef {{session_: Session, last_: number}} Said what an upload says of one socket */
 
 var VERSION = 1;
 
@@ -71,29 +61,13 @@ var STRIKES = 3;
 function nothing() {}
 
 /**
- * Send a text while the page goes away, by what the engine has for it.
- *
- * @param {string} url
- * @param {any} text
- */
-function sendLast(url, text) {
-  var navigator = scope.navigator;
-  if (navigator && navigator.sendBeacon && navigator.sendBeacon(url, text)) return;
-  if (!scope.XMLHttpRequest) return;
-  try {
-    openXHR(url, 'text/plain', false).send(text);
-  } catch (error) {
-    // Refused in an unload by some engines; it was a hint only.
-  }
-}
-
-/**
  * The sockets of a page below one path: one downstream and one upload at a time.
  *
  * @param {string} url of the path, without a query
  * @param {import('./choice.js').Choice} choice
  * @param {(text: string) => void} log
  * @param {() => void} ondone told when no socket may be added any more
+ * @returns {import('./session.js').Carrier}
  */
 export function createCarrier(url, choice, log, ondone) {
   var key = drawToken();
@@ -123,11 +97,10 @@ export function createCarrier(url, choice, log, ondone) {
   var turn = 0;
   var strikes = 0;
   var uploadPause = 0;
-  var failingSince = 0;
 
   // Down.
   var attaches = 0;
-  /** @type {Downstream | undefined} */
+  /** @type {Reading | undefined} */
   var down;
   var heardAt = 0;
   var idle = 0;
@@ -179,10 +152,10 @@ export function createCarrier(url, choice, log, ondone) {
    *
    * @param {boolean} binary
    * @param {number} number
-   * @param {boolean} isWhole whether it counts only when it is unaltered to its end
+   * @param {string} name of the transport; with `poll` it counts only unaltered to its end
    * @returns {Reading}
    */
-  function read(binary, number, isWhole) {
+  function read(binary, number, name) {
     /** @type {Frame[]} */
     var frames = [];
     /** @type {Session | undefined} */
@@ -219,24 +192,28 @@ export function createCarrier(url, choice, log, ondone) {
       var head = frame.data_;
       if (!reading.frames_++) {
         isOurs = frame.type_ === DOCUMENT && head[0] === 'head';
-        if (isOurs && head[1] !== VERSION) die('the server speaks version ' + head[1]);
+        if (isOurs && head[1] !== VERSION) die('version ' + head[1]);
         // A request that could not be read is answered with number 0.
         isOurs = isOurs && (!head[3] || (head[2] === key && head[3] === number));
       }
       frames.push(frame);
-      if (!isWhole || (frame.type_ === DOCUMENT && head[0] === 'end')) applyAll();
+      if (name !== 'poll' || (frame.type_ === DOCUMENT && head[0] === 'end')) applyAll();
     });
 
-    /** @returns {boolean} whether there was anything */
     function applyAll() {
       if (isOurs) frames.forEach(apply);
       frames = [];
+      if (reading.documents_.head) choice.reachedAt_ = now();
       flush();
-      return isOurs && reading.frames_ > 0;
     }
 
     /** @type {Reading} */
     var reading = {
+      name_: name,
+      number_: number,
+      since_: now(),
+      isProved_: false,
+      abort_: nothing,
       frames_: 0,
       hasNews_: false,
       documents_: {},
@@ -256,17 +233,15 @@ export function createCarrier(url, choice, log, ondone) {
    * @param {ReturnType<typeof createBody>} body
    * @param {boolean} binary
    * @param {number} number
-   * @param {(documents: Documents | null, status: number, note: string) => void} done given null
-   *   where the answer is not ours
+   * @param {(documents: Documents, status: number, note: string) => void} done
    * @returns {() => void} aborts
    */
   function call(target, body, binary, number, done) {
     var seconds = REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND;
-    var reading = read(binary, number, true);
+    var reading = read(binary, number, 'poll');
     return post(target, body.finish_(), false, seconds, reading.push_, function (status, note) {
-      var isOurs = reading.finish_();
-      if (isOurs) choice.reachedAt_ = now();
-      done(isOurs ? reading.documents_ : null, status, note);
+      reading.finish_();
+      done(reading.documents_, status, note);
     });
   }
 
@@ -277,12 +252,10 @@ export function createCarrier(url, choice, log, ondone) {
    * @returns {number} seconds to wait before the next try
    */
   function onError(error) {
-    var status = error[1];
-    log('answer ' + status + ': ' + error[2]);
-    strikes++;
-    if (/40[345]|41[15]/.test(status) || (status === 400 && strikes >= STRIKES)) {
-      die('answer ' + status);
-    }
+    var text = error[1] + ' ' + error[2];
+    log(text);
+    // Not 413 and those which pass.
+    if (/^40[345]|^41[15]/.test(text) || (error[1] === 400 && ++strikes >= STRIKES)) die(text);
     return error[3] || 1;
   }
 
@@ -317,9 +290,9 @@ export function createCarrier(url, choice, log, ondone) {
     body.document_(['open', session.number_, session.nonce_, session.protocols_, intended]);
     call(mark(session.url_, 'open'), body, binary, session.number_, function (documents) {
       asked--;
-      var status = documents && documents.error && documents.error[1];
+      var status = documents.error && documents.error[1];
       if (status === 409 && !carrier.secret_) key = drawToken();
-      if (status === 404 && hadSecret) return die('answer 404');
+      if (status === 404 && hadSecret) return die('404');
       session.answered_(documents);
       begin();
     });
@@ -375,7 +348,7 @@ export function createCarrier(url, choice, log, ondone) {
     var body = beginBody(binary, number);
     var limit = Math.min(largestUpload, parameters.upload);
     var isAnswer = isPinged;
-    /** @type {Said[]} */
+    /** @type {Session[]} */
     var said = [];
     var home = atHome();
     // They take turns in being the first.
@@ -384,7 +357,9 @@ export function createCarrier(url, choice, log, ondone) {
       var session = home[(index + turn) % home.length];
       var partSize = binary ? BINARY_PART_SIZE : JSON_PART_SIZE;
       var count = addSection(body, session, limit, partSize, isAnswer);
-      if (count >= 0) said.push({ session_: session, last_: session.connection_.acked_ + count });
+      if (count < 0) return;
+      session.sent_ = session.connection_.acked_ + count;
+      said.push(session);
     });
     if (!said.length && !isAnswer) return;
     isPinged = false;
@@ -393,37 +368,35 @@ export function createCarrier(url, choice, log, ondone) {
     call(mark(url, 'send'), body, binary, number, function (documents, status, note) {
       isUploading = false;
       if (carrier.isDead_) return;
+      var isTaken = status === 204 && takeNote(note, number, said);
       if (status === 413) {
         largestUpload = Math.max(SMALLEST_UPLOAD, Math.min(limit, body.size_) / 2);
-      } else if (status === 204 && !takeNote(note, number, said)) {
-        log('a 204 without its header: on in the JSON form');
-        isBinary = false;
-      } else if (status === 204) documents = {};
-      uploaded(documents, said);
+      } else if (status === 204 && !isTaken) isBinary = false;
+      uploaded(documents, isTaken || !!documents.head, said);
     });
   }
 
   /**
    * Go on after an upload.
    *
-   * @param {Documents | null} documents
-   * @param {Said[]} said
+   * @param {Documents} documents
+   * @param {boolean} isOurs whether the answer is
+   * @param {Session[]} said
    */
-  function uploaded(documents, said) {
-    var error = documents && documents.error;
-    if (documents && !error) {
+  function uploaded(documents, isOurs, said) {
+    var error = documents.error;
+    if (isOurs && !error) {
       var written = documents.written;
       if (written) checkWritten(written[1], written[2]);
-      uploadPause = failingSince = strikes = 0;
-      said.forEach(function (one) {
-        one.session_.settle_();
+      uploadPause = strikes = 0;
+      said.forEach(function (session) {
+        session.settle_();
       });
       return upload();
     }
-    said.forEach(function (one) {
-      one.session_.connection_.untell_();
+    said.forEach(function (session) {
+      session.connection_.untell_();
     });
-    failingSince = failingSince || now();
     uploadPause = nextPause(uploadPause);
     isUploading = true;
     after(error ? onError(error) : uploadPause, function () {
@@ -437,15 +410,15 @@ export function createCarrier(url, choice, log, ondone) {
    *
    * @param {string} note
    * @param {number} number
-   * @param {Said[]} said
+   * @param {Session[]} said
    * @returns {boolean} whether it is ours
    */
   function takeNote(note, number, said) {
     var fields = note.split(' ');
     if (fields.slice(0, 3).join(' ') !== [VERSION, key, number].join(' ')) return false;
     choice.reachedAt_ = now();
-    said.forEach(function (one) {
-      one.session_.connection_.acknowledge_(one.last_);
+    said.forEach(function (session) {
+      session.connection_.acknowledge_(session.sent_);
     });
     checkWritten(Number(fields[3]), Number(fields[4]));
     return true;
@@ -462,9 +435,9 @@ export function createCarrier(url, choice, log, ondone) {
   function checkWritten(attach, frames) {
     var mine = down;
     if (!mine || mine.number_ !== attach || mine.name_ === 'poll') return;
-    if (mine.reading_.frames_ >= frames) return;
+    if (mine.frames_ >= frames) return;
     after(PROOF_SECONDS, function () {
-      if (mine && mine.reading_.frames_ < frames) giveUp(mine, 'held back');
+      if (mine && mine.frames_ < frames) giveUp(mine, 'held back');
     });
   }
 
@@ -502,10 +475,7 @@ export function createCarrier(url, choice, log, ondone) {
     if (!name) {
       // All have failed: it is the network or the server. Begin again with the best one.
       timeouts = 0;
-      attachLater((pause = nextPause(pause)), reason);
-      return sessions.forEach(function (session) {
-        session.retryNative_();
-      });
+      return attachLater((pause = nextPause(pause)), reason);
     }
     var transport = transports[name];
     var number = ++attaches;
@@ -514,15 +484,7 @@ export function createCarrier(url, choice, log, ondone) {
       body.document_(['section', session.number_, session.connection_.tell_(), 0]);
       session.announce_(name, reason);
     });
-    /** @type {Downstream} */
-    var mine = {
-      name_: name,
-      number_: number,
-      since_: now(),
-      isProved_: false,
-      reading_: read(transport.isBinary_, number, name === 'poll'),
-      abort_: nothing,
-    };
+    var mine = read(transport.isBinary_, number, name);
     down = mine;
     if (name !== 'poll') {
       cancelTimer = after(timeouts ? PROOF_SECONDS / 2 : PROOF_SECONDS, function () {
@@ -533,14 +495,15 @@ export function createCarrier(url, choice, log, ondone) {
 
     /** @param {any} chunk */
     function ondata(chunk) {
-      if (mine === down) feed(mine, chunk);
+      if (mine !== down) return;
+      if (mine.push_(chunk)) check(mine, false);
+      else giveUp(mine, 'altered');
     }
 
     function onend() {
       if (mine !== down) return;
-      mine.reading_.finish_();
-      note(mine);
-      if (mine === down) ended(mine);
+      mine.finish_();
+      check(mine, true);
     }
 
     var target = mark(url, transport.verb_);
@@ -552,52 +515,36 @@ export function createCarrier(url, choice, log, ondone) {
     }
     mine.abort_ = call(target, body, false, number, function (documents) {
       if (mine !== down) return;
-      if (documents && documents.ticket) {
+      if (documents.ticket) {
         mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], ondata, onend);
         return;
       }
-      mine.reading_.documents_ = documents || {};
-      ended(mine);
+      mine.documents_ = documents;
+      check(mine, true);
     });
   }
 
   /**
-   * @param {Downstream} mine
-   * @param {any} chunk
-   */
-  function feed(mine, chunk) {
-    if (!mine.reading_.push_(chunk)) return giveUp(mine, 'altered, or not ours');
-    note(mine);
-    if (mine === down && mine.reading_.documents_.end) ended(mine);
-  }
-
-  /**
-   * Note what has come.
+   * Note what has come, and go on where that was all.
    *
-   * @param {Downstream} mine
+   * @param {Reading} mine
+   * @param {boolean} isOver
    */
-  function note(mine) {
-    var documents = mine.reading_.documents_;
-    if (!documents.head) return;
-    heardAt = now();
-    if (documents.error || mine.isProved_) return;
-    mine.isProved_ = true;
-    timeouts = 0;
-    if (mine === down) cancelTimer();
-    choice.prove_(mine.name_);
-  }
-
-  /**
-   * Go on after a downstream has ended.
-   *
-   * @param {Downstream} mine
-   */
-  function ended(mine) {
-    var documents = mine.reading_.documents_;
-    if (documents.error) return attachLater(onError(documents.error), 'error');
+  function check(mine, isOver) {
+    var documents = mine.documents_;
+    var error = documents.error;
+    if (documents.head) heardAt = now();
+    if (documents.head && !error && !mine.isProved_) {
+      mine.isProved_ = true;
+      timeouts = 0;
+      choice.prove_(mine.name_);
+      if (mine === down) cancelTimer();
+    }
+    if (mine !== down || !(isOver || documents.end)) return;
+    if (error) return attachLater(onError(error), 'error');
     if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
-    if (mine.reading_.hasNews_ || now() - mine.since_ > parameters.poll / 2) {
+    if (mine.hasNews_ || now() - mine.since_ > parameters.poll / 2) {
       idle = pause = 0;
       return attach('ended');
     }
@@ -608,12 +555,12 @@ export function createCarrier(url, choice, log, ondone) {
   /**
    * Try the next transport.
    *
-   * @param {Downstream} mine
+   * @param {Reading} mine
    * @param {string} reason
    */
   function giveUp(mine, reason) {
     if (mine !== down) return;
-    log(mine.name_ + ' is given up: ' + reason);
+    log(mine.name_ + ' fails: ' + reason);
     choice.fail_(mine.name_, mine.since_);
     attach(mine.name_ + ' ' + reason);
   }
@@ -629,7 +576,7 @@ export function createCarrier(url, choice, log, ondone) {
       session.tick_(silence, limit);
     });
     if (!atHome().length || isSuspended) return;
-    if (time - heardAt > limit || (failingSince && time - failingSince > limit)) die('timeout');
+    if (time - heardAt > limit) die('timeout');
     else if (down && down.isProved_ && time - heardAt > silence) attach('silent');
   }
 
@@ -649,23 +596,25 @@ export function createCarrier(url, choice, log, ondone) {
     if (carrier.isDead_) return;
     stop();
     sessions.slice().forEach(function (session) {
-      if (session.isHome_) session.fail_(reason);
-      else if (!session.isOpen_()) session.restart_();
+      // Those on native sockets have a watch of their own.
+      if (session.isHome_ || !session.isOpen_()) session.fail_(reason);
     });
   }
 
   /** Say that the page will not come back (section 11). */
   function bye() {
-    if (!carrier.secret_) return;
+    if (!carrier.secret_ || !scope.navigator.sendBeacon) return;
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
       addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
       body.document_(['last', session.connection_.numbered_()]);
     });
-    sendLast(mark(url, 'bye'), body.finish_());
+    // Engines without it are missed after a while.
+    scope.navigator.sendBeacon(mark(url, 'bye'), body.finish_());
   }
 
+  /** @type {import('./session.js').Carrier} */
   var carrier = {
     secret_: '',
     node_: '',

@@ -171,9 +171,8 @@ export function fromElement(element) {
   if (type < 0) return { type_: UNKNOWN, data_: null };
   var value = element[1];
   if (type === CLOSE) {
-    var isClose = element.length < 2 || (typeof value === 'number' && value >= 0);
-    if (!isClose || typeof (element[2] || '') !== 'string') return null;
-    return { type_: CLOSE, data_: element.slice(1, 3) };
+    var isClose = /^(undefined,|\d+,)string$/.test(value + ',' + typeof (element[2] || ''));
+    return isClose ? { type_: CLOSE, data_: element.slice(1, 3) } : null;
   }
   if (typeof value !== 'string') return null;
   if (type % 2) return { type_: type, data_: toText(value) };

@@ -13,23 +13,19 @@ var isNative = (function () {
 })();
 
 /**
- * The methods of an EventTarget, as far as engines without a constructor for it know them.
+ * The methods of an EventTarget, as engines without a constructor for it know them.
+ *
+ * @type {Record<string, any>}
  */
 var methods = {
   /**
    * @this {any}
    * @param {string} type
    * @param {any} listener
-   * @param {any} [options]
    */
-  addEventListener: function (type, listener, options) {
-    var isKnown = this._listeners.some(function (/** @type {any} */ entry) {
-      return entry.type_ === type && entry.listener_ === listener;
-    });
-    var isOnce = options && options.once;
-    if (listener && !isKnown) {
-      this._listeners.push({ type_: type, listener_: listener, isOnce_: isOnce });
-    }
+  addEventListener: function (type, listener) {
+    this.removeEventListener(type, listener);
+    if (listener) this._listeners.push([type, listener]);
   },
 
   /**
@@ -38,35 +34,24 @@ var methods = {
    * @param {any} listener
    */
   removeEventListener: function (type, listener) {
-    this._listeners = this._listeners.filter(function (/** @type {any} */ entry) {
-      return entry.type_ !== type || entry.listener_ !== listener;
+    this._listeners = this._listeners.filter(function (/** @type {any[]} */ entry) {
+      return entry[0] !== type || entry[1] !== listener;
     });
   },
 
   /**
    * @this {any}
    * @param {any} event
-   * @returns {boolean}
    */
   dispatchEvent: function (event) {
     var target = this;
     define(event, 'target', target);
-    define(event, 'currentTarget', target);
-    target._listeners.forEach(function (/** @type {any} */ entry) {
-      if (entry.type_ !== event.type || target._listeners.indexOf(entry) < 0) return;
-      var listener = entry.listener_;
-      if (entry.isOnce_) target.removeEventListener(entry.type_, listener);
-      try {
-        if (listener.handleEvent) listener.handleEvent(event);
-        else listener.call(target, event);
-      } catch (error) {
-        // Reported as any exception in a listener, and no reason to stop.
-        setTimeout(function () {
-          throw error;
-        }, 0);
-      }
+    target._listeners.forEach(function (/** @type {any[]} */ entry) {
+      var listener = entry[1];
+      if (entry[0] !== event.type) return;
+      if (listener.handleEvent) listener.handleEvent(event);
+      else listener.call(target, event);
     });
-    return true;
   },
 };
 
@@ -86,7 +71,7 @@ export function createPrototype() {
   var Base = scope.EventTarget;
   var prototype = Object.create(Base ? Base.prototype : Object.prototype);
   for (var name in methods) {
-    if (!isNative) define(prototype, name, /** @type {any} */ (methods)[name]);
+    if (!isNative) define(prototype, name, methods[name]);
   }
   return prototype;
 }
@@ -133,6 +118,23 @@ export function dispatch(target, type, name, init) {
 }
 
 /**
+ * Define an attribute of an interface.
+ *
+ * @param {any} prototype
+ * @param {string} name
+ * @param {(this: any) => any} get
+ * @param {(this: any, value: any) => void} [set]
+ */
+export function defineAttribute(prototype, name, get, set) {
+  Object.defineProperty(prototype, name, {
+    enumerable: true,
+    configurable: true,
+    get: get,
+    set: set,
+  });
+}
+
+/**
  * Define `on…` (HTML, section 8.1.8.1): a listener whose place is that of the first assignment.
  *
  * @param {any} prototype
@@ -140,37 +142,35 @@ export function dispatch(target, type, name, init) {
  * @param {(target: any) => Record<string, any>} handlersOf throws for a target that is not ours
  */
 export function defineHandler(prototype, type, handlersOf) {
-  Object.defineProperty(prototype, 'on' + type, {
-    enumerable: true,
-    configurable: true,
-    /** @this {any} */
-    get: function () {
-      var entry = handlersOf(this)[type];
-      return entry ? entry.value : null;
-    },
-    /**
-     * @this {any}
-     * @param {any} value
-     */
-    set: function (value) {
-      var handlers = handlersOf(this);
-      var entry = handlers[type];
-      var isObject = (typeof value === 'object' && value) || typeof value === 'function';
-      if (!isObject) {
-        if (entry) this.removeEventListener(type, entry.listener);
-        delete handlers[type];
-      } else if (entry) {
-        entry.value = value;
-      } else {
-        entry = handlers[type] = {
-          value: value,
-          /** @this {any} */
-          listener: function (/** @type {any} */ event) {
-            if (typeof entry.value === 'function') entry.value.call(this, event);
-          },
-        };
-        this.addEventListener(type, entry.listener);
-      }
-    },
-  });
+  /** @this {any} */
+  function get() {
+    var entry = handlersOf(this)[type];
+    return entry ? entry.value_ : null;
+  }
+
+  /**
+   * @this {any}
+   * @param {any} value
+   */
+  function set(value) {
+    var handlers = handlersOf(this);
+    var entry = handlers[type];
+    // Anything but an object or a function stands for null.
+    if (Object(value) !== value) {
+      if (entry) this.removeEventListener(type, entry.listener_);
+      delete handlers[type];
+      return;
+    }
+    if (!entry) {
+      /** @this {any} */
+      var listener = function (/** @type {any} */ event) {
+        if (typeof entry.value_ === 'function') entry.value_.call(this, event);
+      };
+      entry = handlers[type] = { listener_: listener };
+      this.addEventListener(type, listener);
+    }
+    entry.value_ = value;
+  }
+
+  defineAttribute(prototype, 'on' + type, get, set);
 }

@@ -35,16 +35,16 @@ function overHTTP(url) {
  */
 function absolute(url) {
   var document = scope.document;
-  var base = document ? document.baseURI || document.URL : scope.location && scope.location.href;
+  var base = document ? document.baseURI : scope.location && scope.location.href;
   try {
-    return (base && /^http/.test(base) ? new scope.URL(url, base) : new scope.URL(url)).href;
+    return (/^http/.test(base) ? new scope.URL(url, base) : new scope.URL(url)).href;
   } catch (error) {
-    if (typeof scope.URL === 'function') return '';
+    // In an engine that knows URLs it is invalid; else an anchor does it.
+    if (!document || typeof scope.URL === 'function') return '';
+    var anchor = document.createElement('a');
+    anchor.href = url;
+    return anchor.href;
   }
-  if (!document) return url;
-  var anchor = document.createElement('a');
-  anchor.href = url;
-  return anchor.href;
 }
 
 /** @param {any} settings the page's, from before the script */
@@ -55,33 +55,35 @@ function setUp(settings) {
   // Engines without `currentScript` run a script when it is the last one in the document.
   var script = (document && document.currentScript) || scripts[scripts.length - 1];
 
-  /** @param {string} name */
+  /**
+   * @param {string} name
+   * @returns {any}
+   */
   function setting(name) {
-    if (settings[name] !== undefined) return settings[name];
-    return script && script.getAttribute('data-' + name);
+    if (settings[name] !== undefined || !script) return settings[name];
+    return script.getAttribute('data-' + name);
   }
 
-  var isDebug = setting('debug') != null && setting('debug') !== false;
-  var location = scope.location || { href: '' };
-  // In a worker the script's own URL is not known.
-  var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec((script && script.src) || location.href) || [];
-  var directory = (script && script.src && home[2]) || '/';
+  // In a worker the script's own URL is not known: its origin, and every path.
+  var source = script && script.src;
+  var place = source || (scope.location && scope.location.href);
+  var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec(place) || [];
+  var directory = (source && home[2]) || '/';
 
   /** @type {Record<string, string>} */
   var origins = {};
 
   /**
-   * @param {string} from
-   * @param {string} [to]
+   * @param {string[]} entry an origin, and the one that stands for it if there is one
    */
-  function addOrigin(from, to) {
-    origins[overHTTP(from)] = overHTTP(to || from).replace(/\/$/, '');
+  function addOrigin(entry) {
+    origins[overHTTP(entry[0])] = overHTTP(entry[1] || entry[0]).replace(/\/$/, '');
   }
 
   toArray(setting('origins')).forEach(function (entry) {
-    if (typeof entry === 'string') entry = entry.split('=');
-    if (entry instanceof Array) return addOrigin(entry[0], entry[1]);
-    for (var from in entry) addOrigin(from, entry[from]);
+    if (typeof entry === 'string') addOrigin(entry.split('='));
+    else if (entry instanceof Array) addOrigin(entry);
+    else for (var from in entry) addOrigin([from, entry[from]]);
   });
 
   var wanted = toArray(setting('transports'));
@@ -92,7 +94,7 @@ function setUp(settings) {
 
   /** @param {string} text */
   function log(text) {
-    if (isDebug && scope.console) scope.console.log('emulation: ' + text);
+    if (!/null|undefined|false/.test(setting('debug'))) scope.console.log('emulation: ' + text);
   }
 
   /** @type {Record<string, ReturnType<typeof createChoice>>} */

@@ -4,15 +4,17 @@ import { scope } from './scope.js';
 var MILLISECONDS = 600000;
 var PREFIX = 'emulation:';
 
-/** @type {Record<string, any>} */
-var notes = {};
-
-/** What all pages of the origin know, where the engine has it and the user allows it. */
+/**
+ * What all pages of the origin know, where the engine has such a store and the user allows it.
+ *
+ * @type {Record<string, any>}
+ */
 var store = (function () {
   try {
-    return scope.localStorage || notes;
+    scope.localStorage[PREFIX] = '';
+    return scope.localStorage;
   } catch (error) {
-    return notes;
+    return {};
   }
 })();
 
@@ -22,17 +24,15 @@ var store = (function () {
  * @param {string} name
  */
 export function remember(name) {
-  notes[PREFIX + name] = Date.now();
   try {
     store[PREFIX + name] = Date.now();
   } catch (error) {
-    // It is full: this page has its own notes.
+    // It is full.
   }
 }
 
 /** @param {string} name */
 export function forget(name) {
-  delete notes[PREFIX + name];
   delete store[PREFIX + name];
 }
 
@@ -41,6 +41,5 @@ export function forget(name) {
  * @returns {boolean}
  */
 export function remembers(name) {
-  var time = notes[PREFIX + name] || store[PREFIX + name];
-  return Math.abs(Date.now() - time) < MILLISECONDS;
+  return Math.abs(Date.now() - store[PREFIX + name]) < MILLISECONDS;
 }

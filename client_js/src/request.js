@@ -28,20 +28,6 @@ export var hasTextStream = XHR && 'onprogress' in new XHR();
 
 /**
  * @param {string} url
- * @param {string} type
- * @param {boolean} isAsync
- * @returns {XMLHttpRequest}
- */
-export function openXHR(url, type, isAsync) {
-  var xhr = new XHR();
-  xhr.open('POST', url, isAsync);
-  xhr.withCredentials = true;
-  xhr.setRequestHeader('Content-Type', type);
-  return xhr;
-}
-
-/**
- * @param {string} url
  * @param {any} body
  * @param {string} type
  * @param {OnData} ondata
@@ -49,7 +35,7 @@ export function openXHR(url, type, isAsync) {
  * @returns {() => void}
  */
 function byXHR(url, body, type, ondata, onend) {
-  var xhr = openXHR(url, type, true);
+  var xhr = new XHR();
   var isText = typeof body === 'string';
   var offset = 0;
 
@@ -66,6 +52,9 @@ function byXHR(url, body, type, ondata, onend) {
     else if (isEnd) onend(xhr.status, '');
   }
 
+  xhr.open('POST', url, true);
+  xhr.withCredentials = true;
+  xhr.setRequestHeader('Content-Type', type);
   if (!isText) xhr.responseType = 'arraybuffer';
   // Some engines tell of new text by `progress` alone.
   xhr.onreadystatechange = xhr.onprogress = read;

@@ -6,8 +6,30 @@ import { createLink } from './transports/websocket.js';
 
 /** @typedef {import('./codec.js').Frame} Frame */
 /** @typedef {import('./transports/websocket.js').Link} Link */
-/** @typedef {ReturnType<typeof import('./carrier.js').createCarrier>} Carrier */
 /** @typedef {ReturnType<typeof createSession>} Session */
+
+/**
+ * What a session needs of its carrier.
+ *
+ * @typedef {object} Carrier
+ * @property {string} secret_
+ * @property {string} node_
+ * @property {boolean} isDead_
+ * @property {import('./choice.js').Choice} choice_
+ * @property {(text: string) => void} log_
+ * @property {() => void} flush_
+ * @property {(data: any[]) => void} learn_
+ * @property {(target: string, verb: string) => string} mark_
+ * @property {(last: number) => number} nextPause_
+ * @property {() => number} nextNumber_
+ * @property {(session: any) => void} add_
+ * @property {(session: any) => void} ask_
+ * @property {(session: any, parameters: any) => void} configure_
+ * @property {(session: any, reason: string) => void} adopt_
+ * @property {(session: any) => void} cancel_
+ * @property {(session: any) => void} remove_
+ * @property {(event: any) => void} notice_
+ */
 
 /**
  * What a session tells its WebSocket.
@@ -47,16 +69,13 @@ var PART_SIZE = 65536;
  * @param {string} url over HTTP, with its query
  * @param {string[]} protocols
  * @param {any} Native the engine's class, if it has one
- * @param {() => Carrier} getCarrier
+ * @param {Carrier} carrier
  * @param {Sink} sink
  */
-export function createSession(url, protocols, Native, getCarrier, sink) {
-  /** @type {Carrier} */
-  var carrier;
+export function createSession(url, protocols, Native, carrier, sink) {
   var state = OPENING;
-  var hasRestarted = false;
   var transport = '';
-  var startedAt = 0;
+  var startedAt = now();
   var closingAt = 0;
   // When the page was told that it is closed.
   var endedAt = 0;
@@ -76,7 +95,6 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   var isLinked = false;
   var dialedAt = 0;
   var hasResumed = false;
-  var wasNative = false;
   var lostAt = 0;
   var heardAt = 0;
 
@@ -148,14 +166,6 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
 
   // --- Opening -------------------------------------------------------------------------------
 
-  function join() {
-    carrier = getCarrier();
-    session.nonce_ = drawToken();
-    session.number_ = carrier.nextNumber_();
-    startedAt = now();
-    carrier.add_(session);
-  }
-
   /**
    * Ask over HTTP.
    *
@@ -183,7 +193,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
     if (!carrier.choice_.has_('websocket')) return fail('no answer');
-    carrier.log_(url + ' is tried as a plain WebSocket: nothing of ours answers');
+    carrier.log_(url + ' is tried as a plain WebSocket');
     leave();
     sink.onplain_();
   }
@@ -191,11 +201,10 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   /**
    * Take the answer to an `open` over HTTP.
    *
-   * @param {Record<string, any[]> | null} documents
+   * @param {Record<string, any[]>} documents none where it was not ours
    */
   function answered(documents) {
     if (state !== OPENING || isProved) return;
-    documents = documents || {};
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41./.test(error[1]);
     if (documents.opened) {
@@ -293,7 +302,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
   function adopt(mine, data, next) {
     mine.next_ = next;
     heardAt = now();
-    isLinked = wasNative = true;
+    isLinked = true;
     hasResumed = session.isHome_ = false;
     if (state === OPENING) return open(data);
     announce('websocket', 'resumed');
@@ -338,7 +347,7 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
 
   /** Try to go on over a native socket. */
   function retry() {
-    if (state === OPEN && wasNative && !link) dial();
+    if (state === OPEN && !link) dial();
   }
 
   /** Send what there is to say, on a native socket at once. */
@@ -359,16 +368,18 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
    */
   function announce(name, reason) {
     if (name === transport || endedAt) return;
-    carrier.log_(url + ' is carried by ' + name + ': ' + reason);
+    carrier.log_(url + ' goes by ' + name + ': ' + reason);
     tell(sink.ontransport_, name, transport, reason);
     transport = name;
   }
 
   var session = {
-    number_: 0,
-    nonce_: '',
+    number_: carrier.nextNumber_(),
+    nonce_: drawToken(),
     url_: url,
     protocols_: protocols,
+    /** The highest number in the upload that is on its way. */
+    sent_: 0,
     /** Whether the carrier's downstream serves it. */
     isHome_: false,
     connection_: connection,
@@ -390,18 +401,6 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
         if (!isAsked && carrier.choice_.hasHTTP_()) ask(0);
       });
     },
-
-    /** Begin once more, on another carrier: the server does not know the one it was on. */
-    restart_: function () {
-      if (hasRestarted) return fail('lost');
-      hasRestarted = true;
-      dropLink();
-      carrier.remove_(session);
-      join();
-    },
-
-    /** The network was away: the native socket may be possible again. */
-    retryNative_: retry,
 
     /** @param {any[]} data of the close frame */
     close_: function (data) {
@@ -444,6 +443,6 @@ export function createSession(url, protocols, Native, getCarrier, sink) {
       });
     },
   };
-  join();
+  carrier.add_(session);
   return session;
 }

@@ -13,17 +13,17 @@ function run() {
 
 /** @returns {() => void} asks for `run` in a task of its own */
 function createPost() {
-  // Node and IE 10: a MessageChannel would keep Node running.
-  if (scope.setImmediate) return scope.setImmediate.bind(scope, run);
-  if (scope.MessageChannel) {
-    var channel = new scope.MessageChannel();
-    channel.port1.onmessage = run;
+  // Node, which a MessageChannel would keep from ending; and IE 10.
+  if (scope.setImmediate) {
     return function () {
-      channel.port2.postMessage(0);
+      scope.setImmediate(run);
     };
   }
+  var channel = scope.MessageChannel && new scope.MessageChannel();
+  if (channel) channel.port1.onmessage = run;
   return function () {
-    setTimeout(run, 0);
+    if (channel) channel.port2.postMessage(0);
+    else setTimeout(run, 0);
   };
 }
 

@@ -4,11 +4,12 @@ var ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
 
 /** @returns {string} 22 random characters of base64url */
 export function drawToken() {
-  var isStrong = scope.crypto && scope.crypto.getRandomValues;
-  var values = isStrong ? scope.crypto.getRandomValues(new Uint8Array(22)) : [];
+  var values = new Array(22);
+  if (scope.crypto) values = scope.crypto.getRandomValues(new Uint8Array(22));
   var token = '';
   while (token.length < 22) {
-    token += ALPHABET.charAt((isStrong ? values[token.length] : Math.random() * 64) & 63);
+    var value = values[token.length];
+    token += ALPHABET.charAt((value === undefined ? Math.random() * 64 : value) & 63);
   }
   return token;
 }

@@ -1,6 +1,13 @@
 import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
-import { createPrototype, createTarget, define, defineHandler, dispatch } from './event-target.js';
+import {
+  createPrototype,
+  createTarget,
+  define,
+  defineAttribute,
+  defineHandler,
+  dispatch,
+} from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
 
@@ -14,7 +21,7 @@ import { createSession } from './session.js';
  * @property {string} origin_ of the URL, as events show it
  * @property {string} httpURL_ with its query, to which the requests go
  * @property {boolean} isOurs_ whether it is emulated where there is a native class
- * @property {() => any} getCarrier_
+ * @property {() => import('./session.js').Carrier} getCarrier_
  * @property {() => void} onplain_ told when a plain native WebSocket was the right one
  */
 
@@ -183,25 +190,26 @@ function stateOf(socket) {
 function describe(prototype) {
   ['url', 'readyState', 'bufferedAmount', 'extensions', 'protocol', 'binaryType'].forEach(
     function (name) {
-      /** @type {PropertyDescriptor} */
-      var attribute = { enumerable: true, configurable: true };
       /** @this {any} */
-      attribute.get = function () {
+      function get() {
         /** @type {any} */
         var state = stateOf(this);
         return name === 'bufferedAmount' ? bufferedAmount(state) : state[name];
-      };
-      if (name === 'binaryType') {
-        /** @this {any} */
-        attribute.set = function (/** @type {any} */ value) {
-          var state = stateOf(this);
-          // A value that the enumeration does not have is ignored (Web IDL).
-          if (value !== 'blob' && value !== 'arraybuffer') return;
-          state.binaryType = value;
-          if (state.plain_) state.plain_.binaryType = value;
-        };
       }
-      Object.defineProperty(prototype, name, attribute);
+
+      /**
+       * @this {any}
+       * @param {any} value
+       */
+      function setBinaryType(value) {
+        var state = stateOf(this);
+        // A value that the enumeration does not have is ignored (Web IDL).
+        if (value !== 'blob' && value !== 'arraybuffer') return;
+        state.binaryType = value;
+        if (state.plain_) state.plain_.binaryType = value;
+      }
+
+      defineAttribute(prototype, name, get, name === 'binaryType' ? setBinaryType : undefined);
     }
   );
   ['open', 'error', 'close', 'message'].forEach(function (type) {
@@ -284,16 +292,16 @@ function sendData(state, data) {
  */
 function closeSocket(state, code, reason) {
   var hasCode = code !== undefined;
-  // [Clamp] unsigned short
-  if (hasCode) code = Math.min(Math.max(Math.round(Number(code)) || 0, 0), 65535);
+  // [Clamp] unsigned short; what is beyond its range is refused by step 1 in any case.
+  if (hasCode) code = Math.round(Number(code));
   reason = reason === undefined ? '' : wellFormed(String(reason));
   // Step 1.
-  if (hasCode && code !== 1000 && (code < 3000 || code > 4999)) {
-    throw exception('InvalidAccessError', 'the code is neither 1000 nor 3000 to 4999');
+  if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
+    throw exception('InvalidAccessError', 'invalid code: ' + code);
   }
   // Step 2.
   if (measure(reason, 0, 124).size_ > 123) {
-    throw exception('SyntaxError', 'the reason is longer than 123 bytes');
+    throw exception('SyntaxError', 'reason over 123 bytes');
   }
   // Step 3.
   if (state.readyState > OPEN) return;
@@ -376,7 +384,7 @@ function connect(state, protocols, Native) {
     };
   }
 
-  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_, {
+  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_(), {
     onopen_: opened,
     onmessage_: deliver,
     onclose_: closed,

@@ -9,26 +9,20 @@ import { scope } from '../scope.js';
  * @returns {() => void} closes
  */
 export function listen(url, ondata, onend) {
-  /** @type {EventSource} */
-  var source;
+  // PhantomJS 1.9.8 throws for another origin, and then is late like any other.
+  var source = new scope.EventSource(url, { withCredentials: true });
 
-  function end() {
-    // Its own reconnecting knows nothing of our numbers.
-    if (source) source.close();
-    onend(0, '');
+  function close() {
+    source.close();
   }
 
-  try {
-    source = new scope.EventSource(url, { withCredentials: true });
-    source.onmessage = function (event) {
-      ondata(event.data + '\n');
-    };
-    source.onerror = end;
-  } catch (error) {
-    // PhantomJS 1.9.8 throws for another origin.
-    setTimeout(end, 0);
-  }
-  return function () {
-    if (source) source.close();
+  source.onmessage = function (/** @type {MessageEvent} */ event) {
+    ondata(event.data + '\n');
   };
+  source.onerror = function () {
+    // Its own reconnecting knows nothing of our numbers.
+    close();
+    onend(0, '');
+  };
+  return close;
 }
