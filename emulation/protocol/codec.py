@@ -47,7 +47,7 @@ _UNKNOWN_NUMBERED: Final = LAST_NUMBERED
 _JSON_EXPANSION: Final = 6
 # A line that has grown so long is ended (section 3). Of a body that is cut whole lines count, and
 # there are proxies that cut each one: a line longer than what they pass would never arrive.
-_LONG_LINE: Final = 16 * 1024
+_LONG_LINE: Final = 4 * 1024
 
 
 def _malformed(text: str) -> RemoteProtocolError:

@@ -375,7 +375,7 @@ def test_a_line_without_frames_is_not_written() -> None:
 
 def test_a_line_is_ended_where_it_grows_long() -> None:
     writer = JSONEncoder()
-    short, long = (TEXT, b"x" * 6_000), (BINARY, b"x" * 60_000)
+    short, long = (TEXT, b"x" * 1_500), (BINARY, b"x" * 60_000)
     data = writer.encode([short, short, short, short, long, short])
     lines = data.splitlines(keepends=True)
     assert [len(json.loads(line)) for line in lines] == [3, 2, 1]
