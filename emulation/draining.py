@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 __all__ = ["on_going_down"]
 
@@ -23,7 +24,7 @@ def on_going_down(callback: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            _wrap_handler(number, loop, callback)
+            _listen(number, loop, callback)
     # Hypercorn's workers get no signal: their main process sets an event, which this task of the
     # worker's waits for.
     for task in asyncio.all_tasks(loop):
@@ -31,16 +32,33 @@ def on_going_down(callback: Callable[[], None]) -> None:
             task.add_done_callback(lambda _: callback())
 
 
-def _wrap_handler(
+def _listen(
     number: signal.Signals, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]
 ) -> None:
-    previous = signal.getsignal(number)
-    if not callable(previous):
+    handler = signal.getsignal(number)
+    if not callable(handler):
         return  # nobody ends gracefully on this signal
+    if not isinstance(handler, _Handler):
+        # One for all loops of a process: suites of tests make thousands.
+        handler = _Handler(handler)
+        signal.signal(number, handler)
+    handler.add(loop, callback)
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(callback)
-        previous(signum, frame)
 
-    signal.signal(number, handle)
+class _Handler:
+    """A signal handler that tells us before it goes on to the server's own."""
+
+    def __init__(self, previous: Callable[[int, FrameType | None], Any]) -> None:
+        self._previous = previous
+        self._callbacks: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+
+    def add(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        """Call back in this loop, as long as it lives."""
+        self._callbacks = [kept for kept in self._callbacks if not kept[0].is_closed()]
+        self._callbacks.append((loop, callback))
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for loop, callback in self._callbacks:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(callback)
+        self._previous(number, frame)

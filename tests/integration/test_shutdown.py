@@ -51,7 +51,7 @@ class Parked:
             frames = await downstream.until_end()
             assert told(frames) == [close(GOING_DOWN)], (name, frames)
         with anyio.fail_after(TIMEOUT):
-            while not self.polled:
+            while not self.polled:  # noqa: ASYNC110 (a list)
                 await anyio.sleep(0.01)
         [answer] = self.polled
         assert answer.ended and told(answer.frames) == [close(GOING_DOWN)], answer.frames
@@ -152,7 +152,7 @@ async def test_reload(tmp_path: Path) -> None:
             await pages.assert_told()
         # The next process serves on the same port, and knows nothing of the sessions.
         with anyio.fail_after(TIMEOUT):
-            while server.log().count("Application startup complete") < 2:
+            while server.log().count("Application startup complete") < 2:  # noqa: ASYNC110 (a file)
                 await anyio.sleep(0.02)
         async with parked(server.url) as pages:
             await stop(server, signal.SIGTERM)
@@ -168,7 +168,7 @@ async def test_two_workers() -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
             page = Page(client, server.url)
             await page.opened()
-            statuses = set()
+            statuses: set[int] = set()
             with anyio.fail_after(TIMEOUT):
                 while statuses != {204, 421}:
                     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as other:
