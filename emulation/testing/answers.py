@@ -71,7 +71,7 @@ def take_status(exchange: Exchange, frames: Sequence[Frame]) -> None:
         raise Failure(text, counts=True)
     if exchange.status == 409:
         raise KeyTaken(text)
-    if exchange.status in (408, 421):
+    if exchange.status == 408:
         raise Failure(text)
     if exchange.status in (429, 503):
         wait = exchange.header("retry-after") or ""

@@ -42,7 +42,7 @@ _FIRST_MESSAGE_TIMEOUT: Final = 10.0
 _DECISION_TIMEOUT: Final = 40.0
 # How much is handed over at once; acknowledgements go in between.
 _BATCH: Final = 65_536
-_RETRIED_STATUS: Final = (408, 421, 429, 500, 502, 503, 504)
+_RETRIED_STATUS: Final = (408, 429, 500, 502, 503, 504)
 _SPECIAL: Final = "\0"
 
 
