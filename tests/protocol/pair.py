@@ -57,8 +57,10 @@ class Side:
             self.send_waiting()
 
     def send_waiting(self) -> None:
+        """Send what the window has room for; a page numbers all, and credit holds it back."""
         connection = self.connection
-        while self.waiting and connection.has_room and connection.state is State.OPEN:
+        is_page = connection.credit is not None
+        while self.waiting and connection.state is State.OPEN and (is_page or connection.has_room):
             message = self.waiting.pop(0)
             connection.send(message)
             self.sent.append(message)
