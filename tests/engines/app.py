@@ -1,0 +1,61 @@
+"""The page that an engine opens, the endpoints it talks to, and the results that it posts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from emulation import WebSocketEmulation
+from tests.apps.recorder import Recorder
+from tests.apps.starlette_app import close, echo, wait_for_disconnect
+
+HERE = Path(__file__).parent
+
+results: dict[str, list[Any]] = {}
+
+
+async def page(request: Request) -> FileResponse:
+    return FileResponse(HERE / "page.html")
+
+
+async def scenario(request: Request) -> FileResponse:
+    return FileResponse(HERE / "scenario.js", media_type="text/javascript")
+
+
+async def take_result(request: Request) -> Response:
+    # Some engines cannot be told apart by the type that they give to a text.
+    results.setdefault(request.path_params["token"], []).append(json.loads(await request.body()))
+    return Response(status_code=204)
+
+
+async def tell_results(request: Request) -> JSONResponse:
+    return JSONResponse(results.get(request.path_params["token"], []))
+
+
+async def every_byte(websocket: WebSocket) -> None:
+    """Send each value of a byte, in one binary message."""
+    await websocket.accept()
+    await websocket.send_bytes(bytes(range(256)))
+    await wait_for_disconnect(websocket)
+
+
+app = Starlette(
+    routes=[
+        Route("/page", page),
+        Route("/scenario.js", scenario),
+        Route("/results/{token}", take_result, methods=["POST"]),
+        Route("/results/{token}", tell_results),
+        WebSocketRoute("/echo", echo),
+        WebSocketRoute("/close", close),
+        WebSocketRoute("/every-byte", every_byte),
+    ],
+)
+app.add_middleware(Recorder)
+app.add_middleware(WebSocketEmulation)

@@ -1,0 +1,105 @@
+"""What a page does with a WebSocket, in every engine that this machine can run."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.engines.engines import ENGINES, NATIVE, OWN, Engine, opened
+from tests.support import recorded
+from tests.support.servers import Servers
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+APPLICATION = "tests.engines.app:app"
+# A run reports itself after 25 s, whatever its state.
+START_TIME = 30
+RUN_TIME = 30
+SOCKETS = 3
+OWN_WITHOUT = f"{OWN}!WebSocket"
+
+
+async def run(engine: Engine, runs: Sequence[str], url: str) -> dict[str, dict[str, Any]]:
+    """Let `engine` do the `runs`, one after another, and return what it reported of each."""
+    token = secrets.token_hex(8)
+    address = f"{url}/page?token={token}&runs={','.join(runs)}&at=0"
+    results: list[dict[str, Any]] = []
+    with tempfile.NamedTemporaryFile(prefix=f"{engine.name}-") as log:
+        with opened(engine, address, log) as process:
+            try:
+                with anyio.fail_after(START_TIME + RUN_TIME * len(runs)):
+                    while len(results) < len(runs):
+                        assert process.poll() in (None, 0), f"{engine.name} ended by itself"
+                        await anyio.sleep(0.05)
+                        results = await reported(url, token)
+            except BaseException:
+                log.seek(0)
+                print(f"{engine.name} printed:", log.read().decode(errors="replace"), sep="\n")
+                print("It reported:", json.dumps(results, indent=1), sep="\n")
+                raise
+    for result in results:
+        result["starts"] = await recorded.starts(url, f"{token}-{result['run']}.")
+    return {result["run"]: result for result in results}
+
+
+async def reported(url: str, token: str) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        results: list[dict[str, Any]] = (await client.get(f"{url}/results/{token}")).json()
+    return results
+
+
+def expected(engine: Engine, run: str) -> str | None:
+    """Return the transport that the server has to see; a native socket has none."""
+    if run == NATIVE:
+        return None
+    return {OWN: engine.choice, OWN_WITHOUT: engine.choice_without_websocket}.get(run, run)
+
+
+def failures(engine: Engine, results: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what went wrong, and print what the engine said in those runs."""
+    found = []
+    for run, result in results.items():
+        transports = [start["transport"] for start in result["starts"]]
+        failure = result["failure"]
+        if failure is None and transports != [expected(engine, run)] * SOCKETS:
+            failure = f"the server saw {transports}"
+        if not re.search(engine.agent, result["agent"]):
+            failure = f"this is another engine: {result['agent']}"
+        if failure:
+            found.append(f"{run}: {failure}")
+            print(f"{engine.name}, {run}, {result['passed']}:", *result["lines"], sep="\n")
+    return found
+
+
+def needs(engine: Engine) -> None:
+    reason = engine.missing()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+async def test_engine(servers: Servers, engine: Engine) -> None:
+    needs(engine)
+    results = await run(engine, [OWN, "poll"], servers.get(APPLICATION).url)
+    assert failures(engine, results) == []
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+async def test_each_transport(servers: Servers, engine: Engine) -> None:
+    needs(engine)
+    natively = [NATIVE] if engine.has_native else []
+    runs = [*natively, OWN, OWN_WITHOUT, *engine.transports]
+    results = await run(engine, runs, servers.get(APPLICATION).url)
+    for name, result in results.items():
+        print(name, result["opened"], result["took"], result["transports"], result["passed"])
+    assert failures(engine, results) == []
