@@ -8,11 +8,13 @@ from typing import Final
 from emulation.testing.exceptions import Failure, GivenUp
 from emulation.testing.waiting import sleep
 
-__all__ = ["Patience"]
+__all__ = ["EmptyPause", "Patience"]
 
 # The first try again goes at once: most cuts are those of an intermediary that is still there.
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
+_EMPTY_PAUSE: Final = 0.25
+_LONGEST_EMPTY_PAUSE: Final = 5.0
 # Section 10: after so many answers that find fault with a request it is not sent again.
 _FAULTS: Final = 3
 
@@ -41,3 +43,19 @@ class Patience:
         pause = min(_FIRST_PAUSE * 2.0 ** (self._tries - 1), _LONGEST_PAUSE) if self._tries else 0.0
         self._tries += 1
         await sleep(max(pause, failure.wait), wake)
+
+
+class EmptyPause:
+    """Pause after an answer that came early and brought nothing, longer each time (section 7.1)."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew: an answer has brought something."""
+        self._pause = _EMPTY_PAUSE
+
+    async def sleep(self, wake: asyncio.Event | None = None) -> None:
+        """Pause, or until `wake` is set."""
+        pause, self._pause = self._pause, min(2 * self._pause, _LONGEST_EMPTY_PAUSE)
+        await sleep(pause, wake)

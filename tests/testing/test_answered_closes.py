@@ -51,11 +51,11 @@ async def test_page_is_closed_with_the_answer_when_it_comes(transport: str) -> N
             closing = asyncio.create_task(socket.close(4001, "bye"))
             await disconnected.wait()
             assert (seen["code"], seen["reason"]) == (4001, "bye")
-            assert socket.closed is None
+            assert not closing.done()
             decided.set()
             await closing
             assert (socket.close_code, socket.close_reason) == (4002, "from afar")
-            assert socket.closed.was_clean
+            assert socket.closed is not None and socket.closed.was_clean
 
 
 async def test_answer_without_a_code(transport: str) -> None:

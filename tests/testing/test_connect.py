@@ -57,7 +57,7 @@ async def test_application_refuses(site: Site, transport: str) -> None:
 
 @every_transport
 async def test_nobody_listens(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulation.testing.shared._OPEN_PATIENCE", 0.2)
+    monkeypatch.setattr("emulation.testing.opening._PATIENCE", 0.2)
     with pytest.raises(Closed, match="not cleanly with 1006"):
         async with connect("ws://127.0.0.1:9/", transport=transport):
             pass
