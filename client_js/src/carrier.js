@@ -19,7 +19,7 @@ import { listen } from './transports/sse.js';
  * @property {string} name_ of the transport
  * @property {number} number_
  * @property {number} frames_ that came, the head included
- * @property {boolean} hasNews_ whether something else than acks and credit came
+ * @property {boolean} hasNews_ whether numbered frames came
  * @property {Documents} documents_ `head` is among them where the answer is ours
  * @property {number} since_
  * @property {boolean} isProved_
@@ -27,9 +27,6 @@ import { listen } from './transports/sse.js';
  */
 
 var VERSION = 1;
-
-// What the server says in `opened`; until then there is nothing to send or to wait for.
-var PARAMETERS = { heartbeat: 20, poll: 20, resume: 30, upload: 16384 };
 
 // An upload's parts: small, so that each makes progress behind a proxy with a low limit. Escapes
 // and base64 lengthen the JSON form.
@@ -66,12 +63,13 @@ function nothing() {}
  * @param {string} url of the path, without a query
  * @param {import('./choice.js').Choice} choice
  * @param {(text: string) => void} log
- * @param {() => void} ondone told when no socket may be added any more
  * @returns {import('./session.js').Carrier}
  */
-export function createCarrier(url, choice, log, ondone) {
+export function createCarrier(url, choice, log) {
   var key = drawToken();
-  var parameters = PARAMETERS;
+  // What the server says in `opened`; until then there is nothing to send or to wait for.
+  /** @type {any} */
+  var parameters = {};
   /** @type {Session[]} */
   var sessions = [];
   var numbers = 0;
@@ -178,7 +176,6 @@ export function createCarrier(url, choice, log, ondone) {
           return one.number_ === data[1] && one.isOpen_();
         })[0];
         next = data[3];
-        reading.hasNews_ = reading.hasNews_ || name === 'gone';
         if (!session) return;
         if (name === 'gone') session.fail_('gone');
         else session.connection_.acknowledge_(data[2]);
@@ -415,12 +412,12 @@ export function createCarrier(url, choice, log, ondone) {
    */
   function takeNote(note, number, said) {
     var fields = note.split(' ');
-    if (fields.slice(0, 3).join(' ') !== [VERSION, key, number].join(' ')) return false;
+    if (note.indexOf([VERSION, key, number, ''].join(' '))) return false;
     choice.reachedAt_ = now();
     said.forEach(function (session) {
       session.connection_.acknowledge_(session.sent_);
     });
-    checkWritten(Number(fields[3]), Number(fields[4]));
+    checkWritten(+fields[3], +fields[4]);
     return true;
   }
 
@@ -560,7 +557,6 @@ export function createCarrier(url, choice, log, ondone) {
    */
   function giveUp(mine, reason) {
     if (mine !== down) return;
-    log(mine.name_ + ' fails: ' + reason);
     choice.fail_(mine.name_, mine.since_);
     attach(mine.name_ + ' ' + reason);
   }
@@ -583,7 +579,6 @@ export function createCarrier(url, choice, log, ondone) {
   /** Take no more sockets. */
   function stop() {
     carrier.isDead_ = true;
-    ondone();
     detach();
   }
 

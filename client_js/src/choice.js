@@ -9,7 +9,7 @@ import { transports } from './transports/index.js';
 var EPISODE = 60;
 
 /**
- * Choose among the transports of one origin (docs/protocol.md section 8).
+ * Choose among the transports (docs/protocol.md section 8).
  *
  * A failure is remembered only if another request has reached the server since the transport was
  * tried, or since it failed before: a server that starts anew must not send everyone to polling.

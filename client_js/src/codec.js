@@ -190,11 +190,11 @@ function fromPayload(type, payload) {
   if (!type || type > 127) return null;
   /** @type {any} */
   var data = payload;
+  // One byte gives a code that is none.
   if (type === CLOSE) {
-    data = payload.length ? [(payload[0] << 8) | payload[1], decodeUtf8(payload.subarray(2))] : [];
-    if (payload.length === 1) data = null;
+    data = payload.length ? [payload[0] * 256 + payload[1], decodeUtf8(payload.subarray(2))] : [];
   } else if (type % 2) data = decodeUtf8(payload);
-  return { type_: type, data_: type > CLOSE ? null : data };
+  return { type_: type, data_: data };
 }
 
 /**

@@ -24,13 +24,8 @@ var CLOSE_SENT = 1;
 var CLOSE_TAKEN = 2;
 var FAILED = 4;
 
-/**
- * @param {any} code
- * @returns {boolean} whether a close frame may carry it (RFC 6455 section 7.4)
- */
-function isCloseCode(code) {
-  return /^(10(0[0-37-9]|1[0-4])|[34]\d\d\d)$/.test(code);
-}
+// The codes which a close frame may carry (RFC 6455 section 7.4).
+var CLOSE_CODE = /^(10(0[0-37-9]|1[0-4])|[34]\d\d\d)$/;
 
 /**
  * One emulated WebSocket without its transports: numbers, acknowledgements, credit, parts and the
@@ -115,7 +110,7 @@ export function createConnection(sink) {
 
   /** @param {any} data */
   function takeClose(data) {
-    if (!data || (data.length && !isCloseCode(data[0]))) return fail(1002);
+    if (data.length && !CLOSE_CODE.test(data[0])) return fail(1002);
     var reason = data.length > 1 ? data[1] : '';
     if (reason === null) return fail(1007);
     if (measure(reason, 0, 124).size_ > 123) return fail(1002);

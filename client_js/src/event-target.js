@@ -25,7 +25,7 @@ var methods = {
    */
   addEventListener: function (type, listener) {
     this.removeEventListener(type, listener);
-    if (listener) this._listeners.push([type, listener]);
+    if (listener) this.listeners_.push([type, listener]);
   },
 
   /**
@@ -34,7 +34,7 @@ var methods = {
    * @param {any} listener
    */
   removeEventListener: function (type, listener) {
-    this._listeners = this._listeners.filter(function (/** @type {any[]} */ entry) {
+    this.listeners_ = this.listeners_.filter(function (/** @type {any[]} */ entry) {
       return entry[0] !== type || entry[1] !== listener;
     });
   },
@@ -46,7 +46,7 @@ var methods = {
   dispatchEvent: function (event) {
     var target = this;
     define(event, 'target', target);
-    target._listeners.forEach(function (/** @type {any[]} */ entry) {
+    target.listeners_.forEach(function (/** @type {any[]} */ entry) {
       var listener = entry[1];
       if (entry[0] !== event.type) return;
       if (listener.handleEvent) listener.handleEvent(event);
@@ -85,7 +85,7 @@ export function createPrototype() {
  */
 export function createTarget(object, constructor) {
   if (!isNative) {
-    define(object, '_listeners', []);
+    Object.defineProperties(object, { listeners_: { value: [], writable: true } });
     return object;
   }
   var target = scope.Reflect.construct(scope.EventTarget, [], constructor);

@@ -5,7 +5,7 @@ import { scope } from './scope.js';
 import { ORDER, transports } from './transports/index.js';
 import { createWebSocketClass } from './websocket.js';
 
-/** @typedef {ReturnType<typeof createCarrier>} Carrier */
+/** @typedef {import('./session.js').Carrier} Carrier */
 
 /** The version of the shim, as the page may read it. */
 var version = '__VERSION__';
@@ -77,7 +77,7 @@ function setUp(settings) {
    * @param {string[]} entry an origin, and the one that stands for it if there is one
    */
   function addOrigin(entry) {
-    origins[overHTTP(entry[0])] = overHTTP(entry[1] || entry[0]).replace(/\/$/, '');
+    origins[overHTTP(entry[0])] = overHTTP(entry[1] || entry[0]);
   }
 
   toArray(setting('origins')).forEach(function (entry) {
@@ -97,8 +97,6 @@ function setUp(settings) {
     if (!/null|undefined|false/.test(setting('debug'))) scope.console.log('emulation: ' + text);
   }
 
-  /** @type {Record<string, ReturnType<typeof createChoice>>} */
-  var choices = {};
   /** @type {Record<string, Carrier>} */
   var carriers = {};
 
@@ -109,13 +107,8 @@ function setUp(settings) {
    */
   function getCarrier(origin, path) {
     var url = origin + path;
-    if (!carriers[url]) {
-      var choice = (choices[origin] = choices[origin] || createChoice(names, origin));
-      /** @type {Carrier} */
-      var carrier = createCarrier(url, choice, log, function () {
-        if (carriers[url] === carrier) delete carriers[url];
-      });
-      carriers[url] = carrier;
+    if (!carriers[url] || carriers[url].isDead_) {
+      carriers[url] = createCarrier(url, createChoice(names, origin), log);
     }
     return carriers[url];
   }
@@ -156,16 +149,12 @@ function setUp(settings) {
     for (var url in carriers) carriers[url].notice_(event);
   }
 
-  [scope, document].forEach(function (target) {
-    if (!target || !target.addEventListener) return;
-    ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
-      target.addEventListener(type, notice);
-    });
+  ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+    if (scope.addEventListener) scope.addEventListener(type, notice);
   });
 
   settings.version = version;
   settings.native = Native;
-  settings.WebSocket = WebSocket;
   settings.install = function () {
     scope.WebSocket = WebSocket;
   };

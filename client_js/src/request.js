@@ -15,7 +15,7 @@ import { after } from './tasks.js';
 
 var XHR = scope.XMLHttpRequest;
 
-var hasBody = scope.fetch && scope.ReadableStream && 'body' in scope.Response.prototype;
+var hasBody = scope.fetch && 'body' in scope.Response.prototype;
 
 /** Whether bodies may be bytes. */
 export var hasBinary = hasTypedArrays && (XHR ? 'responseType' in new XHR() : hasBody);
@@ -74,8 +74,6 @@ function byXHR(url, body, type, ondata, onend) {
  */
 function byFetch(url, body, type, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
-  /** @type {any} */
-  var reader;
 
   function fail() {
     onend(0, '');
@@ -88,7 +86,6 @@ function byFetch(url, body, type, ondata, onend) {
       headers: { 'Content-Type': type },
       credentials: 'include',
       redirect: 'error',
-      cache: 'no-store',
       signal: controller && controller.signal,
     })
     .then(function (/** @type {any} */ response) {
@@ -104,13 +101,13 @@ function byFetch(url, body, type, ondata, onend) {
         onend(response.status, response.headers.get('Emulation') || '');
       }
 
-      if (!response.body) return end();
-      reader = response.body.getReader();
-      pull();
+      var reader = response.body && response.body.getReader();
+      if (reader) pull();
+      else end();
     }, fail);
   return function () {
+    // Without a controller it is read to its end, and nobody is told.
     if (controller) controller.abort();
-    else if (reader) reader.cancel();
   };
 }
 

@@ -193,7 +193,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
     if (!carrier.choice_.has_('websocket')) return fail('no answer');
-    carrier.log_(url + ' is tried as a plain WebSocket');
+    announce('websocket', 'plain');
     leave();
     sink.onplain_();
   }

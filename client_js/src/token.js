@@ -1,15 +1,14 @@
 import { scope } from './scope.js';
 
-var ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
-
-/** @returns {string} 22 random characters of base64url */
+/** @returns {string} 22 random characters of base64url, with 128 bits among them */
 export function drawToken() {
-  var values = new Array(22);
-  if (scope.crypto) values = scope.crypto.getRandomValues(new Uint8Array(22));
   var token = '';
   while (token.length < 22) {
-    var value = values[token.length];
-    token += ALPHABET.charAt((value === undefined ? Math.random() * 64 : value) & 63);
+    var value = Math.random() * 64;
+    if (scope.crypto) value = scope.crypto.getRandomValues(new Uint8Array(1))[0];
+    // One of 32 digits, most of which are letters of either case.
+    var digit = ((value & 31) + 4).toString(36);
+    token += value & 32 ? digit.toUpperCase() : digit;
   }
   return token;
 }

@@ -68,11 +68,10 @@ function exception(name, message) {
 
 /**
  * @param {any} value
- * @param {string} name
- * @returns {boolean} whether it is of the class, of any realm
+ * @returns {string} the name of its class, of any realm
  */
-function is(value, name) {
-  return Object.prototype.toString.call(value) === '[object ' + name + ']';
+function classOf(value) {
+  return Object.prototype.toString.call(value).slice(8, -1);
 }
 
 /**
@@ -91,7 +90,7 @@ function toProtocols(protocols) {
   list.forEach(function (protocol, index) {
     // A token, RFC 9110 section 5.6.2.
     if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || list.indexOf(protocol) < index) {
-      throw exception('SyntaxError', 'invalid subprotocol: ' + protocol);
+      throw exception('SyntaxError', 'invalid: ' + protocol);
     }
   });
   return list;
@@ -129,10 +128,10 @@ export function createWebSocketClass(resolve, Native) {
     url = wellFormed(String(url));
     var target = resolve(url);
     if (Native && !(target && target.isOurs_)) {
-      return protocols === undefined ? new Native(url) : new Native(url, protocols);
+      return new Native(url, protocols === undefined ? [] : protocols);
     }
     // Steps 1 to 7 are those of `resolve`.
-    if (!target) throw exception('SyntaxError', 'invalid URL: ' + url);
+    if (!target) throw exception('SyntaxError', 'invalid: ' + url);
     var list = toProtocols(protocols);
     var socket = createTarget(this, WebSocket);
     /** @type {State} */
@@ -147,7 +146,7 @@ export function createWebSocketClass(resolve, Native) {
       lateBytes_: 0,
       handlers_: {},
     };
-    Object.defineProperty(socket, '_state', { value: state });
+    Object.defineProperties(socket, { state_: { value: state } });
     connect(state, list, Native);
     return socket;
   }
@@ -178,8 +177,8 @@ export function createWebSocketClass(resolve, Native) {
  * @returns {State}
  */
 function stateOf(socket) {
-  if (!socket || !socket._state) throw new TypeError('Illegal invocation');
-  return socket._state;
+  if (!socket || !socket.state_) throw new TypeError('Illegal invocation');
+  return socket.state_;
 }
 
 /**
@@ -252,9 +251,9 @@ function bufferedAmount(state) {
  * @param {any} data
  */
 function sendData(state, data) {
-  var isBlob = is(data, 'Blob') || is(data, 'File');
-  var buffer = is(data, 'ArrayBuffer') ? data : data && data.buffer;
-  var isBinary = isBlob || is(buffer, 'ArrayBuffer');
+  var isBlob = /^(Blob|File)$/.test(classOf(data));
+  var buffer = classOf(data) === 'ArrayBuffer' ? data : data && data.buffer;
+  var isBinary = isBlob || classOf(buffer) === 'ArrayBuffer';
   if (!isBinary) data = wellFormed(String(data));
   if (state.readyState === CONNECTING) throw exception('InvalidStateError', 'still connecting');
   if (state.plain_) return state.plain_.send(data);
@@ -297,11 +296,11 @@ function closeSocket(state, code, reason) {
   reason = reason === undefined ? '' : wellFormed(String(reason));
   // Step 1.
   if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
-    throw exception('InvalidAccessError', 'invalid code: ' + code);
+    throw exception('InvalidAccessError', 'invalid: ' + code);
   }
   // Step 2.
   if (measure(reason, 0, 124).size_ > 123) {
-    throw exception('SyntaxError', 'reason over 123 bytes');
+    throw exception('SyntaxError', 'invalid: ' + reason);
   }
   // Step 3.
   if (state.readyState > OPEN) return;
@@ -373,7 +372,6 @@ function connect(state, protocols, Native) {
     plain.binaryType = state.binaryType;
     plain.onopen = function () {
       target.onplain_();
-      changed('websocket', '', 'plain');
       opened(plain.protocol, plain.extensions);
     };
     plain.onmessage = function (/** @type {MessageEvent} */ event) {
