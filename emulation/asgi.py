@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emulation.config import Config
 from emulation.draining import on_going_down
 from emulation.exceptions import RemoteProtocolError
+from emulation.observing import Statistics
 from emulation.origins import OriginPolicy
 from emulation.registry import Registry
 from emulation.script import Script
@@ -105,6 +106,12 @@ class WebSocketEmulation:
         """
         if self._registry is not None:
             self._registry.go_down()
+
+    @property
+    def statistics(self) -> Statistics:
+        """What is kept at the moment; to be read in the server's loop."""
+        registry = self._registry
+        return Statistics(0, 0, 0, 0) if registry is None else registry.statistics()
 
     # --- Requests with a marker -------------------------------------------------------------------
 

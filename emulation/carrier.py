@@ -57,6 +57,7 @@ class Carrier:
     """The sockets of one page below one path, and what serves them."""
 
     __slots__ = (
+        "_asked",
         "_config",
         "_deadlines",
         "_dirty",
@@ -117,6 +118,8 @@ class Carrier:
         self._heard = self._loop.time()
         self._pinged = self._heard
         self._say_ping = False
+        # When a ping was written that has had no answer, 0 for none.
+        self._asked = 0.0
         self._empty_since: float | None = self._heard
         self.check_at: float | None = None
         deadlines.watch(self, self._heard + self._silence)
@@ -133,6 +136,10 @@ class Carrier:
     def hear(self) -> None:
         """Note that something authenticated has come."""
         self._heard = self._loop.time()
+        if self._asked:
+            if self._config.observer is not None:
+                self._config.observer.answered(self.transport, self._heard - self._asked)
+            self._asked = 0.0
 
     def heard(self) -> float:
         """Return when something authenticated was last heard."""
@@ -189,6 +196,8 @@ class Carrier:
         """Let the newest attach serve every socket at home here; an old one is refused."""
         if downstream.attach < self.attach:
             return False
+        if self._config.observer is not None:
+            self._config.observer.attached(downstream.transport, not self.attach)
         older, self.downstream = self.downstream, downstream
         self.attach = downstream.attach
         self.transport = downstream.transport
@@ -199,6 +208,7 @@ class Carrier:
                 self._greet_anew(session)
         self._pinged = self._loop.time()
         self._say_ping = False
+        self._asked = 0.0
         self._plan()
         return True
 
@@ -238,6 +248,7 @@ class Carrier:
             return frames
         if self._say_ping:
             self._say_ping = False
+            self._asked = self._loop.time()
             frames.append(_PING)
         for number in self._gone:
             frames.append(document("gone", number))

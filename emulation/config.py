@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
 
+from emulation.observing import Observer
+
 __all__ = ["TRANSPORTS", "Config", "Network", "Scope", "network"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -154,6 +156,9 @@ class Config:
     # Names the authenticated user of a scope (None: nobody). A carrier is of no use to another.
     principal: Callable[[Scope], str | None] | None = None
 
+    # Hears of sessions, for metrics.
+    observer: Observer | None = None
+
     # What the server lets the page use, as it is called on the wire.
     transports: Sequence[str] = TRANSPORTS
 
@@ -200,6 +205,8 @@ class Config:
             )
         if self.principal is not None and not callable(self.principal):
             raise TypeError("Config: principal must be a function that takes the ASGI scope.")
+        if self.observer is not None and not isinstance(self.observer, Observer):
+            raise TypeError("Config: observer must be an emulation.Observer.")
         if not isinstance(self.node, str):
             raise TypeError("Config: node must be a string.")
         if self.node and not _NODE.fullmatch(self.node):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from emulation.carrier import Carrier
 from emulation.deadlines import Deadlines
 from emulation.exceptions import RemoteProtocolError
+from emulation.observing import Statistics
 from emulation.protocol.close import CloseCode
 from emulation.session import Session, limits_of
 
@@ -189,6 +190,16 @@ class Registry:
         self.starts.pop(session.nonce, None)
         if session.carrier is not None:
             session.carrier.forget(session)
+
+    def statistics(self) -> Statistics:
+        """Sum up what is kept at the moment."""
+        connections = [session.connection for session in self.sessions]
+        return Statistics(
+            len(self.sessions),
+            len(self.carriers),
+            sum(connection.unreceived_bytes for connection in connections),
+            sum(connection.unacknowledged_bytes for connection in connections),
+        )
 
     # --- The end ----------------------------------------------------------------------------------
 

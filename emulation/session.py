@@ -143,7 +143,17 @@ class Session:
 
     @transport.setter
     def transport(self, name: str) -> None:
+        before = self.transport
+        if name == before:
+            return
         self.extension["transport"] = name
+        if before and self.config.observer is not None:
+            self.config.observer.moved(self.id, before, name)
+
+    @property
+    def _logged(self) -> dict[str, str]:
+        """What structured logs find of this session in each of its lines."""
+        return {"session": self.id}
 
     # --- The application's side -------------------------------------------------------------------
 
@@ -303,7 +313,9 @@ class Session:
         """End the session for what the page did wrong, with a close that says so."""
         if self.connection.state is not State.OPEN:
             return  # the page repeats its fault until it has our close
-        logger.warning("session %s: the page broke the protocol: %s", self.id, error.text)
+        logger.warning(
+            "session %s: the page broke the protocol: %s", self.id, error.text, extra=self._logged
+        )
         self.connection.send_close(self._loop.time(), error.close_code, error.text)
         self._end(Disconnect(error.close_code, error.text))
 
@@ -311,7 +323,7 @@ class Session:
         """End the session without a close (1006 at both ends)."""
         if self.connection.is_over:
             return
-        logger.info("session %s ended with 1006: %s", self.id, why)
+        logger.info("session %s ended with 1006: %s", self.id, why, extra=self._logged)
         self.connection.fail()
         self._end(Disconnect(CloseCode.ABNORMAL, ""))
 
@@ -373,7 +385,8 @@ class Session:
             return None
         self.connection.check(now)
         if self.connection.is_over:
-            logger.info("session %s ended with 1006: its close was not answered", self.id)
+            text = "session %s ended with 1006: its close was not answered"
+            logger.info(text, self.id, extra=self._logged)
             self._end(Disconnect(CloseCode.ABNORMAL, ""))
             return None
         if self.bye_at is not None and now >= self.bye_at:

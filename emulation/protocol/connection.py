@@ -389,6 +389,11 @@ class Connection:
         self._bytes_queued = 0
 
     @property
+    def unreceived_bytes(self) -> int:
+        """The payload bytes that wait for the application."""
+        return self._bytes_queued
+
+    @property
     def granted(self) -> Credit:
         """How far the other side may send by now; it never falls."""
         limits = self.limits

@@ -152,6 +152,8 @@ class NativeSocket:
         self._is_part = False
         self._say_ping = False
         self._say_ack = False
+        # When a ping was written that has had no answer, 0 for none.
+        self._asked = 0.0
         self._resumed_number = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._heard = registry.loop.time()
@@ -230,6 +232,9 @@ class NativeSocket:
 
     def settle(self, session: Session) -> None:
         """Make this the session's home."""
+        observer = self.registry.config.observer
+        if observer is not None:
+            observer.attached(self.transport, self.start is not None)
         self.session = session
         session.attached = True
         session.move(self)
@@ -295,6 +300,7 @@ class NativeSocket:
             return True
         if self._say_ping:
             self._say_ping = False
+            self._asked = self.registry.loop.time()
             await self.say(_PING)
             return True
         if session.ended_badly:
@@ -414,10 +420,17 @@ class NativeSocket:
         elif name == "ack":
             if len(payload) < 2 or not is_count(payload[1]):
                 raise _broken("an acknowledgement without its number")
+            self._note_answer()
             try:
                 session.take_ack(payload[1])
             except RemoteProtocolError as error:
                 session.reject(error)
+
+    def _note_answer(self) -> None:
+        observer = self.registry.config.observer
+        if self._asked and observer is not None:
+            observer.answered(self.transport, self.registry.loop.time() - self._asked)
+        self._asked = 0.0
 
     def _take_head(self, payload: list[Any]) -> None:
         """Learn which socket this is; raises RemoteProtocolError for a wrong secret."""
