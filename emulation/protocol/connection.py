@@ -104,6 +104,7 @@ class Connection:
         "_credit_told",
         "_frames",
         "_frames_granted",
+        "_part_size",
         "_pieces",
         "_pieces_kind",
         "_unacknowledged_bytes",
@@ -129,6 +130,12 @@ class Connection:
         self.sent = 0
         self.credit = credit
         self._bytes_sent = 0
+        part_size = limits.part_size
+        if credit is not None:
+            # Credit that has grown by less than a quarter of the window is not told: a larger part
+            # could wait for it for ever.
+            part_size = min(part_size, limits.window_bytes // 2)
+        self._part_size = max(part_size, _MAX_CODE_POINT)
         # What it takes: `received` is the highest number taken, `ack_told` the last ack told.
         self.received = 0
         self.ack_told = 0
@@ -188,17 +195,16 @@ class Connection:
             payload, kind = bytes(message), BINARY
         size = len(payload)
         self._unacknowledged_bytes += size
-        if size > self.limits.part_size:
+        if size > self._part_size:
             self._send_parts(kind, payload)
         else:
             self._frames.append((kind, payload))
 
     def _send_parts(self, kind: int, payload: bytes) -> None:
         part = TEXT_PART if kind == TEXT else BINARY_PART
-        part_size = max(self.limits.part_size, _MAX_CODE_POINT)
         start, size = 0, len(payload)
-        while size - start > part_size:
-            end = start + part_size
+        while size - start > self._part_size:
+            end = start + self._part_size
             if kind == TEXT:
                 # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
                 while payload[end] & 0xC0 == 0x80:

@@ -367,6 +367,17 @@ def test_skipped_frames_are_counted() -> None:
     assert reader.frames == 2
 
 
+def test_a_line_that_has_grown_long_is_ended() -> None:
+    half = "x" * 2048
+    frames = [(TEXT, half.encode())] * 3 + [document("ping")]
+    writer = JSONEncoder()
+    lines = writer.encode(frames).splitlines()
+    assert [json.loads(line) for line in lines] == [[half, half], [half, ["ping"]]]
+    assert JSONDecoder(LIMIT).feed(writer.encode(frames)) == read(frames)
+    assert len(writer.encode(frames[:2]).splitlines()) == 1
+    assert writer.frames == 10
+
+
 def test_a_line_without_frames_is_not_written() -> None:
     writer = JSONEncoder()
     assert writer.encode([]) == b""

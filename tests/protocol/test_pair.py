@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from emulation.exceptions import RemoteProtocolError
-from emulation.protocol.connection import Connection, Credit, Limits, State
+from emulation.protocol.connection import Credit, Limits, State
 from emulation.protocol.frames import CLOSE
 from tests.protocol.pair import CLOSE_TIMEOUT, ConnectionPair
 
@@ -364,14 +364,11 @@ def test_an_acknowledgement_of_what_was_never_sent_is_a_fault(
         assert info.value.close_code == 1002
 
 
-def test_a_part_of_more_than_half_the_window_can_stand_still() -> None:
-    """Why section 3 bounds the parts: credit that has grown by less than a quarter is not told."""
-    limits = LIMITS._replace(part_size=40, window_frames=100)
-    page, server = Connection(limits, Credit(40, 100)), Connection(limits)
-    page.send(b"x" * 9)
-    page.send(b"x" * 40)
-    server.take(1, page.frames_after(0, 1000), bounded=True)
-    server.next_message()
-    assert not server.owes_credit
-    assert server.granted.bytes >= 49
-    assert page.frames_after(1, 1000) == []
+@pytest.mark.parametrize("window", [8, 9, 15, 40])
+def test_a_page_cuts_parts_so_small_that_credit_never_stands_still(window: int) -> None:
+    limits = LIMITS._replace(window_bytes=window, window_frames=100)
+    pair = ConnectionPair(limits, 1000, binary=True)
+    for size in range(61):
+        pair.page.send(b"x" * size)
+    pair.settle()
+    assert pair.server.received == [b"x" * size for size in range(61)]
