@@ -9,7 +9,7 @@ from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.codec import decode_body
 from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame
 from emulation.protocol.handshake import parse_answer_head
-from emulation.testing.exceptions import Failure, GivenUp, KeyTaken, Refused, TooLarge
+from emulation.testing.exceptions import Failure, GivenUp, KeyTaken, TooLarge
 from emulation.testing.http import Exchange
 
 __all__ = ["Answer", "check_head", "find", "read_answer", "take_status"]
@@ -21,9 +21,10 @@ _FIRST_BYTES: Final = {b"@": True, b"[": False}
 class Answer(NamedTuple):
     """The frames of an answer behind its head; `is_whole` says that its `end` came."""
 
+    status: int
+    headers: list[tuple[str, str]]
     frames: list[Frame]
     is_whole: bool
-    headers: list[tuple[str, str]]
 
 
 async def read_answer(
@@ -41,7 +42,7 @@ async def read_answer(
     except RemoteProtocolError as error:
         raise Failure(f"an answer that is not ours: {error}") from error
     check_head(frames, key, number, is_error=exchange.status != 200)
-    return Answer(frames[1:], is_whole, exchange.headers)
+    return Answer(exchange.status, exchange.headers, frames[1:], is_whole)
 
 
 def check_head(frames: Sequence[Frame], key: str, number: int, *, is_error: bool = False) -> None:
@@ -60,23 +61,21 @@ def check_head(frames: Sequence[Frame], key: str, number: int, *, is_error: bool
         raise Failure("an answer to another request")
 
 
-def take_status(exchange: Exchange, frames: Sequence[Frame]) -> None:
-    """Raise what an error answer of ours means: Refused, or a kind of Failure."""
-    refused = find(frames, "refused")
-    if refused is not None and len(refused) > 2 and type(refused[2]) is int:
-        raise Refused(refused[2])
-    error = find(frames, "error")
-    text = f"{exchange.status}: {error[2] if error and len(error) > 2 else 'no sentence'}"
-    if exchange.status == 400:
+def take_status(answer: Answer) -> None:
+    """Raise what an error answer of ours means: a kind of Failure."""
+    status = answer.status
+    if status == 200:
+        return
+    error = find(answer.frames, "error")
+    text = f"{status}: {error[2] if error and len(error) > 2 else 'no sentence'}"
+    if status == 400:
         raise Failure(text, counts=True)
-    if exchange.status == 409:
+    if status == 409:
         raise KeyTaken(text)
-    if exchange.status == 408:
-        raise Failure(text)
-    if exchange.status in (429, 503):
-        wait = exchange.header("retry-after") or ""
+    if status in (429, 503):
+        wait = dict(answer.headers).get("retry-after", "")
         raise Failure(text, wait=float(wait) if wait.isascii() and wait.isdigit() else 1.0)
-    if 400 <= exchange.status < 500:
+    if 400 <= status < 500 and status not in (408, 421):
         raise GivenUp(text)
     raise Failure(text)
 

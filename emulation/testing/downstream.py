@@ -91,7 +91,7 @@ async def read_stream(carrier: Carrier, attach: Attach) -> None:
         attach.use(exchange)
         await exchange.read_head(attach.patience)
         if exchange.status != 200:
-            await carrier.read_answer(exchange, attach.number)
+            await carrier.deliver_answer(exchange, attach.number)
         while not attach.is_ended and (data := await exchange.read(attach.patience)):
             attach.feed(data)
 
@@ -104,7 +104,7 @@ async def read_poll(carrier: Carrier, attach: Attach) -> None:
         attach.use(exchange)
         carrier.attached(attach)
         await exchange.read_head(carrier.silence)
-        await carrier.read_answer(exchange, attach.number, attach.delivery)
+        await carrier.deliver_answer(exchange, attach.number, attach.delivery)
     attach.prove()
 
 
@@ -114,7 +114,7 @@ async def read_sse(carrier: Carrier, attach: Attach) -> None:
     async with carrier.post("ticket", body, is_binary=False) as exchange:
         attach.use(exchange)
         await exchange.read_head(carrier.silence)
-        answer = await carrier.read_answer(exchange, attach.number)
+        answer = await carrier.deliver_answer(exchange, attach.number)
     ticket = find(answer.frames, "ticket")
     if not ticket or len(ticket) < 2 or type(ticket[1]) is not str or not is_key(ticket[1]):
         raise Failure("an answer without its ticket")

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from emulation.protocol.frames import document
-from emulation.testing.answers import Answer, find
-from emulation.testing.exceptions import Failure, GivenUp, KeyTaken
+from emulation.testing.answers import Answer, find, take_status
+from emulation.testing.exceptions import Failure, GivenUp, KeyTaken, Refused
 from emulation.testing.native_home import NativeHome
 from emulation.testing.patience import Patience
 from emulation.testing.socket import EmulatedWebSocket, draw
@@ -48,7 +48,6 @@ class Opening:
                     await home.open(Patience(_PATIENCE))
                     home.start()
                 else:
-                    socket.home = self._carrier
                     await self._open_http(socket, transport)
             finally:
                 self._made.set()
@@ -79,9 +78,9 @@ class Opening:
         while not socket.is_open:
             try:
                 answer = await self._ask(socket, "open", socket.offered, transport)
-                patience.renew()
                 carrier.take_secret(find(answer.frames, "secret"))
                 self._take_decision(socket, answer)
+                patience.renew()
             except KeyTaken as failure:
                 if carrier.secret:
                     raise GivenUp("the key of a carrier in use is taken") from failure
@@ -103,6 +102,10 @@ class Opening:
 
     def _take_decision(self, socket: EmulatedWebSocket, answer: Answer) -> None:
         opened = find(answer.frames, "opened")
+        refused = find(answer.frames, "refused")
+        if refused and len(refused) > 2:
+            raise Refused(refused[2])
+        take_status(answer)
         if opened and len(opened) > 3:
             socket.open(opened[2], self._carrier.take_parameters(opened[3]), answer.headers)
         elif find(answer.frames, "gone"):

@@ -113,8 +113,10 @@ class Carrier:
         for settled in [s for s in self.sockets.values() if s.is_settled]:
             del self.sockets[settled.number]
         self.sockets[socket.number] = socket
-        if transport != "websocket":
+        socket.home = self
+        if transport not in ("websocket", self._transport):
             self._transport = transport
+            self.attaching.renew()
         await self._opening.open(socket, transport)
         if not self._is_running:
             self._is_running = True
@@ -220,20 +222,23 @@ class Carrier:
             headers.append(("origin", self.origin))
         return self._http.request("GET", target, headers)
 
-    async def read_answer(
+    async def read_answer(self, exchange: Exchange, number: int) -> Answer:
+        """Read an answer whole; raises Failure where it is not ours."""
+        return await read_answer(
+            exchange, self.key, number, limit=self.frame_limit, timeout=self.silence
+        )
+
+    async def deliver_answer(
         self, exchange: Exchange, number: int, delivery: Delivery | None = None
     ) -> Answer:
         """Read an answer whole and deliver it; raises Failure where it is an error or not ours.
 
         What an error says of sockets holds too.
         """
-        answer = await read_answer(
-            exchange, self.key, number, limit=self.frame_limit, timeout=self.silence
-        )
+        answer = await self.read_answer(exchange, number)
         if delivery:
             delivery.take(answer.frames)
-        if exchange.status != 200:
-            take_status(exchange, answer.frames)
+        take_status(answer)
         return answer
 
     def delivery(self) -> Delivery:

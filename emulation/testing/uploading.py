@@ -129,7 +129,7 @@ class Uploading:
                     await exchange.read(upload.deadline)
                     self._take_short_answer(exchange, upload)
                     return
-                answer = await carrier.read_answer(exchange, upload.number, carrier.delivery())
+                answer = await carrier.deliver_answer(exchange, upload.number, carrier.delivery())
             finally:
                 self._exchange = None
         if not answer.is_whole:
