@@ -56,7 +56,6 @@ class Opening:
         """Give a socket up that is CONNECTING."""
         if isinstance(socket.home, NativeHome):
             await socket.home.stop()
-            return
         with suppress(Failure, TimeoutError):
             await within(_CANCEL_TIMEOUT, self._ask(socket, "cancel"))
 

@@ -23,19 +23,24 @@ class Site:
 
     url: str = ""
     starts: list[str] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     ends: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Echo; the query may ask for a refusal, or for a close."""
+        """Echo; the query may ask for a refusal, or for no decision."""
         if scope["type"] != "websocket":
             await send({"type": "http.response.start", "status": 404, "headers": []})
             await send({"type": "http.response.body", "body": b""})
             return
         self.starts.append(scope["query_string"].decode())
+        self.started.set()
         query = parse_qs(scope["query_string"].decode())
         await receive()
         if "refuse" in query:
             await send({"type": "websocket.close"})
+            return
+        if "wait" in query:
+            self.ends.put_nowait((await receive())["code"])
             return
         headers = [(b"x-flavour", b"vanilla")]
         subprotocol = query.get("choose", [None])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -108,6 +109,17 @@ async def test_aborted_socket_is_missed_by_the_server_alone(site: Site, transpor
         with pytest.raises(Closed, match="not cleanly with 1006"):
             await ws.receive()
     assert site.ends.empty()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_given_up_while_connecting(site: Site, transport: str) -> None:
+    opening = asyncio.create_task(connect(site.url + "/?wait=1", transport=transport).__aenter__())
+    await asyncio.wait_for(site.started.wait(), 20)
+    opening.cancel()
+    assert await site.end() == 1006
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert site.starts == ["wait=1"]
 
 
 async def test_json_form_of_a_poll(site: Site) -> None:
