@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.exchange import Exchange
 
-__all__ = ["begin", "opened", "serve_open"]
+__all__ = ["begin", "bound_to_another", "is_token", "opened", "serve_open"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A list of protocols longer than this is no application's.
@@ -115,15 +115,18 @@ def begin(
     return start
 
 
+def bound_to_another() -> RemoteProtocolError:
+    """Make the answer to a nonce that came with another request before."""
+    return RemoteProtocolError(403, CloseCode.POLICY_VIOLATION, "this nonce is another request's")
+
+
 def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange) -> Start | None:
     """Find the start that this try joins; raises RemoteProtocolError with 403 or 404."""
     start = registry.starts.get(nonce)
     if start is None:
         return None
     if start.binding != binding:
-        raise RemoteProtocolError(
-            403, CloseCode.POLICY_VIOLATION, "this nonce is another request's"
-        )
+        raise bound_to_another()
     session = start.session
     if not start.joins:
         error = unknown_carrier()
@@ -152,9 +155,7 @@ async def _cancel(exchange: Exchange, number: int, nonce: str) -> None:
     start = exchange.registry.starts.get(nonce)
     if start is not None:
         if start.binding != binding_of(exchange.scope, exchange.query):
-            raise RemoteProtocolError(
-                403, CloseCode.POLICY_VIOLATION, "this nonce is another request's"
-            )
+            raise bound_to_another()
         if not start.session.is_known:
             start.cancel()
     await exchange.respond([document("gone", number)])

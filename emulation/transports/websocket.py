@@ -32,7 +32,7 @@ from emulation.protocol.handshake import (
     parse_request_head,
 )
 from emulation.session import Session
-from emulation.transports.opening import begin, is_token, opened
+from emulation.transports.opening import begin, bound_to_another, is_token, opened
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ async def _open(
     nonce = selected[len(SUBPROTOCOL_PREFIX) :]
     binding = binding_of(scope, query)
     start = registry.starts.get(nonce)
-    if start is not None and (start.binding != binding or not start.joins):
+    if start is not None and start.binding != binding:
+        await native.accept(selected, [])
+        raise bound_to_another()
+    if start is not None and not start.joins:
         await native.accept(selected, [])
         await native.say(document("gone", start.session.number))
         await native.close()
@@ -294,7 +297,7 @@ class NativeSocket:
         if frames:
             session.written = max(session.written, connection.acknowledged) + len(frames)
             for kind, payload in frames:
-                if self.session is not session:
+                if self._is_over or self.session is not session:
                     return False
                 await self._send_frame(kind, payload)
             return True
@@ -351,7 +354,7 @@ class NativeSocket:
             elif text.startswith("\0\0"):
                 self._take(TEXT, text[1:].encode("utf-8", "surrogatepass"))
             else:
-                await self._take_document(text[1:])
+                await self._take_special(text[1:])
 
     def _take(self, kind: int, payload: bytes) -> None:
         if self._is_part:
@@ -386,45 +389,42 @@ class NativeSocket:
             self._say_ack = True
             self._push()
 
-    async def _take_document(self, text: str) -> None:
-        if len(text) > _MAX_DOCUMENT:
-            raise _broken("a document over the limit")
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            raise _broken("a document that is not JSON") from None
-        if type(value) is not list:
-            raise _broken("a document that is no array")
-        kind, payload = frame_from_json(value)
-        name = payload[0] if kind == DOCUMENT else ""
-        if name == "head":
-            self._take_head(payload)
-            if len(payload) > 5:
-                await self._resume(payload[5])
-            return
+    async def _take_special(self, text: str) -> None:
+        """Take what is no message; the page's fault ends its session, if it has one already."""
         session = self.session
+        head: list[Any] = []
+        try:
+            kind, payload = _parse(text)
+            if kind == DOCUMENT and payload[0] == "head":
+                head = payload
+            else:
+                self._take_document(session, kind, payload)
+        except RemoteProtocolError as error:
+            if session is None:
+                raise
+            session.reject(error)
+        if head:
+            self._take_head(head)
+            if len(head) > 5:
+                await self._resume(head[5])
+
+    def _take_document(self, session: Session | None, kind: int, payload: Any) -> None:
         if session is None:
             if not self._is_over:
                 raise _broken("a document before the head")
         elif kind != DOCUMENT:
             self._take_numbered(session, (kind, payload))
-        else:
-            await self._take_control(session, payload)
-
-    async def _take_control(self, session: Session, payload: list[Any]) -> None:
-        name = payload[0]
-        if name == "part":
+        elif payload[0] == "part":
             self._is_part = True
-        elif name == "ping":
-            await self.say(document("ack", session.connection.tell_ack()))
-        elif name == "ack":
+        elif payload[0] == "ping":
+            # In its turn, for nothing may stand between a part and its message.
+            self._say_ack = True
+            self._push()
+        elif payload[0] == "ack":
             if len(payload) < 2 or not is_count(payload[1]):
                 raise _broken("an acknowledgement without its number")
             self._note_answer()
-            try:
-                session.take_ack(payload[1])
-            except RemoteProtocolError as error:
-                session.reject(error)
+            session.take_ack(payload[1])
 
     def _note_answer(self) -> None:
         observer = self.registry.config.observer
@@ -501,7 +501,11 @@ class NativeSocket:
             self.start.await_attach()
 
     def _next_check(self) -> float:
-        return self._pinged + self.registry.config.heartbeat
+        config = self.registry.config
+        when = self._pinged + config.heartbeat
+        if self.session is not None and self.session.carrier is None:
+            when = min(when, self._opened + config.attach_timeout)
+        return when
 
     def check(self, now: float) -> float | None:
         """Ping, and give up a client that is not heard: see Guarded."""
@@ -515,10 +519,23 @@ class NativeSocket:
         if session.carrier is None and now >= self._opened + config.attach_timeout:
             session.fail("its page has not sent its head (attach_timeout)")
             return None
-        self._pinged = now
-        self._say_ping = True
-        self._push()
+        if now >= self._pinged + config.heartbeat:
+            self._pinged = now
+            self._say_ping = True
+            self._push()
         return self._next_check()
+
+
+def _parse(text: str) -> Frame:
+    if len(text) > _MAX_DOCUMENT:
+        raise _broken("a document over the limit")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _broken("a document that is not JSON") from None
+    if type(value) is not list:
+        raise _broken("a document that is no array")
+    return frame_from_json(value)
 
 
 def _broken(text: str) -> RemoteProtocolError:
