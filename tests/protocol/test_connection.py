@@ -365,7 +365,9 @@ def test_what_the_application_will_not_receive_gives_its_credit_back() -> None:
     connection.take(1, [(BINARY, b"x" * 50)] * 2, bounded=True)
     assert connection.granted == Credit(100, 8)
     assert not connection.owes_credit
+    assert connection.unreceived_bytes == 100
     connection.clear_inbox()
+    assert connection.unreceived_bytes == 0
     assert connection.granted == Credit(200, 10)
     assert connection.owes_credit
     assert connection.tell_credit() == Credit(200, 10)

@@ -189,7 +189,7 @@ class Play:
         connection = self.pair.server.connection
         assert connection.unacknowledged_bytes < bound
         queued = sum(size for _, size in connection.inbox)
-        assert queued == connection._bytes_queued
+        assert queued == connection.unreceived_bytes
         assert queued + len(connection._pieces) <= bound
         assert len(connection.inbox) <= LIMITS.window_frames
         assert not connection._pieces or connection.close_taken is None
