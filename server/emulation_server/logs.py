@@ -10,9 +10,7 @@ from typing import Any
 
 from emulation.access_log import filter_access_log
 
-__all__ = ["LEVELS", "session_id", "set_up"]
-
-LEVELS = ("critical", "error", "warning", "info", "debug")
+__all__ = ["session_id", "set_up"]
 
 # The session whose application is running, "" outside of one.
 session_id: ContextVar[str] = ContextVar("session_id", default="")
@@ -24,12 +22,21 @@ def set_up(level: str, *, as_json: bool) -> None:
     Give uvicorn `log_config=None` beside it.
     """
     handler = logging.StreamHandler()
+    handler.addFilter(_is_telling)
     handler.addFilter(_note_session)
     handler.setFormatter(_JSON() if as_json else _Text())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Whatever happens to a backend is logged where it is known whose it is.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     filter_access_log()
+
+
+def _is_telling(record: logging.LogRecord) -> bool:
+    """Leave out what uvicorn's WebSocket library says of every connection, ours or not."""
+    return record.name != "uvicorn.error" or record.msg not in (
+        "connection open",
+        "connection closed",
+    )
 
 
 def _note_session(record: logging.LogRecord) -> bool:

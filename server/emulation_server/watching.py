@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections import Counter
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from emulation.bridge import App, Receive, Scope, Send
 
 __all__ = ["NATIVE", "Totals", "Watch", "Watched"]
+
+logger = logging.getLogger("emulation_server.sessions")
 
 NATIVE: Final = "native"
 
@@ -108,6 +111,14 @@ class Watch:
         _add(self._totals, watched)
         if watched.is_open:
             self._totals.ended[watched.code] += 1
+            logger.info(
+                "closed with %d after %.1f s over %s; %d messages up, %d down",
+                watched.code,
+                time.time() - watched.since,
+                watched.transport,
+                watched.messages["up"],
+                watched.messages["down"],
+            )
         elif watched.status:
             self._totals.refused[watched.status] += 1
 
