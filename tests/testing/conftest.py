@@ -12,9 +12,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from emulation import Config, WebSocketEmulation
 from emulation.testing import serve
-from emulation.testing.plugin import emulated_websocket
+from emulation.testing.plugin import blocking_websocket, emulated_websocket
 
-__all__ = ["Site", "emulated_websocket", "site"]
+__all__ = ["Site", "blocking_websocket", "emulated_websocket", "site"]
 
 
 @dataclass
