@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
@@ -151,7 +152,11 @@ class NativeSocket:
         self._origin = origin or b""
         self._is_accepted = False
         self._is_busy = False
+        self._is_closed = False
         self._is_over = False
+        # Whether the page has been told `opened`, and has said which socket this is.
+        self._is_told = False
+        self._has_head = False
         self._is_part = False
         self._say_ping = False
         self._say_ack = False
@@ -169,23 +174,30 @@ class NativeSocket:
         """Answer the upgrade."""
         self._is_accepted = True
         self.registry.natives.add(self)
-        await self._send(
+        await self._put(
             {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
         )
 
+    async def _put(self, event: MutableMapping[str, Any]) -> None:
+        """Send an event; nothing may follow a close, whoever still has something to say."""
+        if self._is_closed:
+            return
+        self._is_closed = event["type"] == "websocket.close"
+        await self._send(event)
+
     async def say(self, frame: Frame) -> None:
         """Send a document."""
-        await self._send({"type": "websocket.send", "text": "\0" + frame_to_json(frame).decode()})
+        await self._put({"type": "websocket.send", "text": "\0" + frame_to_json(frame).decode()})
 
     async def close(self) -> None:
         """Close the native socket; what its code is means nothing."""
         self.lose()
-        await self._send({"type": "websocket.close", "code": CloseCode.NORMAL})
+        await self._put({"type": "websocket.close", "code": CloseCode.NORMAL})
 
     async def fail(self, error: RemoteProtocolError) -> None:
         """Tell the page what it did wrong, and close."""
         if not self._is_accepted:
-            await self._send({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
+            await self._put({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
             return
         try:
             await self.say(document("error", error.status, error.text))
@@ -230,11 +242,14 @@ class NativeSocket:
             await self.close()
             return
         await self.say(opened(self.registry, session.number, decision))
-        if session.home is None:
+        self._is_told = True
+        if session.home is None or self._has_head:
             self.settle(session)
 
     def settle(self, session: Session) -> None:
-        """Make this the session's home."""
+        """Make this the session's home, unless the native socket is over already."""
+        if self._is_over:
+            return
         observer = self.registry.config.observer
         if observer is not None:
             observer.attached(self.transport, self.start is not None)
@@ -262,7 +277,7 @@ class NativeSocket:
 
     async def _hang_up(self) -> None:
         try:
-            await self._send({"type": "websocket.close", "code": CloseCode.NORMAL})
+            await self._put({"type": "websocket.close", "code": CloseCode.NORMAL})
         except (OSError, RuntimeError):
             pass  # it is closed already: the server says so in one of these ways
 
@@ -328,11 +343,11 @@ class NativeSocket:
             text = payload.decode()
             if text.startswith("\0"):
                 text = "\0" + text
-            await self._send({"type": "websocket.send", "text": text})
+            await self._put({"type": "websocket.send", "text": text})
         elif kind == CLOSE:
             await self.say((CLOSE, payload))
         else:
-            await self._send({"type": "websocket.send", "bytes": payload})
+            await self._put({"type": "websocket.send", "bytes": payload})
 
     # --- What comes up ----------------------------------------------------------------------------
 
@@ -448,7 +463,8 @@ class NativeSocket:
         self.registry.place(session, carrier, head.number)
         if head.secret:
             session.is_known = True
-        if self.session is None and isinstance(self.start.decision, Accepted):
+        self._has_head = True
+        if self.session is None and self._is_told:
             # An open over HTTP was answered too, and the page has chosen this socket.
             self.settle(session)
 
