@@ -180,6 +180,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** @param {any[]} opened */
   function open(opened) {
+    // RFC 6455 section 4.1, the last step: nothing but one of what was asked for, if any was.
+    if ((protocols[0] ? protocols : ['']).indexOf(opened[2]) < 0) return session.close_([]);
     state = OPEN;
     connection.open_(opened[3]);
     carrier.configure_(session, opened[3]);

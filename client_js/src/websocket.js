@@ -37,6 +37,7 @@ import { createSession } from './session.js';
  * @property {string} extensions
  * @property {string} binaryType
  * @property {number} lateBytes_ given to send() after the close
+ * @property {boolean} [wasOpen_]
  * @property {Session} [session_]
  * @property {any} [plain_] the native WebSocket that took the session's place
  * @property {Record<string, any>} handlers_
@@ -326,6 +327,7 @@ function connect(state, protocols, Native) {
   function opened(protocol, extensions) {
     if (state.readyState !== CONNECTING) return;
     state.readyState = OPEN;
+    state.wasOpen_ = true;
     state.protocol = protocol;
     state.extensions = extensions;
     dispatch(socket, 'open', 'Event', {});
@@ -348,7 +350,8 @@ function connect(state, protocols, Native) {
    */
   function closed(code, reason, wasClean) {
     state.readyState = CLOSED;
-    if (!wasClean) dispatch(socket, 'error', 'Event', {});
+    // A connection that is lost later on is not one that was failed: no error (WHATWG WebSockets 4).
+    if (!state.wasOpen_) dispatch(socket, 'error', 'Event', {});
     var init = { code: code, reason: reason, wasClean: wasClean };
     dispatch(socket, 'close', 'CloseEvent', init);
   }
