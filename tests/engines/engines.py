@@ -21,10 +21,14 @@ DRIVERS = Path(__file__).parent / "drivers"
 INSTALLED = ROOT / ".build" / "engines"
 STOP_TIMEOUT = 5.0
 
+# The runs that page.html knows beside the names of the transports.
 NATIVE = "native"
 OWN = "own"
-HTTP_TRANSPORTS = ("stream", "sse", "xhr-stream", "poll")
-ALL_TRANSPORTS = ("websocket", *HTTP_TRANSPORTS)
+WITHOUT_WEBSOCKET = "!WebSocket"
+# An engine of the time before typed arrays, as Internet Explorer 9.
+WITHOUT_BYTES = "!WebSocket!EventSource!ArrayBuffer!Uint8Array!DataView!Blob"
+
+ALL_TRANSPORTS = ("websocket", "stream", "sse", "xhr-stream", "poll")
 TEXT_STREAMS = ("sse", "xhr-stream", "poll")
 
 QUIET_CHROMIUM = (
@@ -79,6 +83,15 @@ class Engine:
     def environment(self) -> Mapping[str, str]:
         return {}
 
+    def runs(self) -> dict[str, str | None]:
+        """Return all runs of which it is capable, and the transport that each must come to."""
+        return {
+            **({NATIVE: None} if self.has_native else {}),
+            OWN: self.choice,
+            OWN + WITHOUT_WEBSOCKET: self.choice_without_websocket,
+            **{transport: transport for transport in self.transports},
+        }
+
     def executable(self) -> str | None:
         """Return the program whose absence makes the engine one that cannot be tested."""
         raise NotImplementedError
@@ -93,8 +106,8 @@ class Engine:
         if self.package:
             return f"{self.package} is not installed"
         reason = INSTALLED / f"{self.name}.missing"
-        log = reason.read_text().strip() if reason.exists() else "scripts/engines has not been run"
-        return f"{self.name} is not in .build/engines: {log[-500:]}"
+        log = reason.read_text() if reason.exists() else "scripts/engines has not been run"
+        return f"{self.name} is not in .build/engines: {' '.join(log.split())[:200]}"
 
 
 class Chromium(Engine):
@@ -243,6 +256,13 @@ class PhantomJS1(PhantomJS):
     transports = TEXT_STREAMS
     choice = "sse"
     has_native = False
+
+    def runs(self) -> dict[str, str | None]:
+        return {
+            **super().runs(),
+            OWN + WITHOUT_BYTES: "xhr-stream",
+            "poll" + WITHOUT_BYTES: "poll",
+        }
 
     def environment(self) -> Mapping[str, str]:
         no_ssl = INSTALLED / self.name / "no-ssl"

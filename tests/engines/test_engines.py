@@ -6,14 +6,15 @@ import json
 import re
 import secrets
 import tempfile
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import anyio
 import httpx
 import pytest
 
-from tests.engines.engines import ENGINES, NATIVE, OWN, Engine, opened
+from tests.engines import table
+from tests.engines.engines import ENGINES, OWN, Engine, opened
 from tests.support import recorded
 from tests.support.servers import Servers
 
@@ -24,7 +25,8 @@ APPLICATION = "tests.engines.app:app"
 START_TIME = 30
 RUN_TIME = 30
 SOCKETS = 3
-OWN_WITHOUT = f"{OWN}!WebSocket"
+
+Measured: TypeAlias = dict[Engine, dict[str, dict[str, Any]]]
 
 
 async def run(engine: Engine, runs: Sequence[str], url: str) -> dict[str, dict[str, Any]]:
@@ -56,20 +58,13 @@ async def reported(url: str, token: str) -> list[dict[str, Any]]:
     return results
 
 
-def expected(engine: Engine, run: str) -> str | None:
-    """Return the transport that the server has to see; a native socket has none."""
-    if run == NATIVE:
-        return None
-    return {OWN: engine.choice, OWN_WITHOUT: engine.choice_without_websocket}.get(run, run)
-
-
 def failures(engine: Engine, results: dict[str, dict[str, Any]]) -> list[str]:
     """Return what went wrong, and print what the engine said in those runs."""
     found = []
     for run, result in results.items():
         transports = [start["transport"] for start in result["starts"]]
         failure = result["failure"]
-        if failure is None and transports != [expected(engine, run)] * SOCKETS:
+        if failure is None and transports != [engine.runs()[run]] * SOCKETS:
             failure = f"the server saw {transports}"
         if not re.search(engine.agent, result["agent"]):
             failure = f"this is another engine: {result['agent']}"
@@ -94,12 +89,19 @@ async def test_engine(servers: Servers, engine: Engine) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
+@pytest.mark.xdist_group("engines")
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
-async def test_each_transport(servers: Servers, engine: Engine) -> None:
+async def test_each_transport(servers: Servers, engine: Engine, measured: Measured) -> None:
     needs(engine)
-    natively = [NATIVE] if engine.has_native else []
-    runs = [*natively, OWN, OWN_WITHOUT, *engine.transports]
-    results = await run(engine, runs, servers.get(APPLICATION).url)
-    for name, result in results.items():
-        print(name, result["opened"], result["took"], result["transports"], result["passed"])
+    results = await run(engine, list(engine.runs()), servers.get(APPLICATION).url)
     assert failures(engine, results) == []
+    measured[engine] = results
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    """Yield what becomes the table of docs/browsers.md, when all engines were run and passed."""
+    found: Measured = {}
+    yield found
+    if len(found) == len(ENGINES):
+        table.write(found)
