@@ -621,13 +621,9 @@ export function createCarrier(url, choice, log) {
     mark_: mark,
     nextPause_: nextPause,
 
-    /** @returns {number} for a new socket */
-    nextNumber_: function () {
-      return ++numbers;
-    },
-
     /** @param {Session} session */
     add_: function (session) {
+      session.number_ = ++numbers;
       sessions.push(session);
       waiting.push(session);
       begin();
@@ -635,22 +631,14 @@ export function createCarrier(url, choice, log) {
 
     /** @param {Session} session to be opened over HTTP */
     ask_: function (session) {
-      if (waiting.indexOf(session) >= 0) return;
       asking.push(session);
       begin();
     },
 
-    /**
-     * Take the parameters of `opened`.
-     *
-     * @param {Session} session
-     * @param {any} values
-     */
-    configure_: function (session, values) {
+    /** @param {any} values the parameters of `opened` */
+    configure_: function (values) {
       parameters = values;
       choice.restrict_(values.transports);
-      if (pioneer === session) pioneer = undefined;
-      begin();
     },
 
     /**

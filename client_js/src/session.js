@@ -21,10 +21,9 @@ import { createLink } from './transports/websocket.js';
  * @property {(data: any[]) => void} learn_
  * @property {(target: string, verb: string) => string} mark_
  * @property {(last: number) => number} nextPause_
- * @property {() => number} nextNumber_
  * @property {(session: any) => void} add_
  * @property {(session: any) => void} ask_
- * @property {(session: any, parameters: any) => void} configure_
+ * @property {(parameters: any) => void} configure_
  * @property {(session: any, reason: string) => void} adopt_
  * @property {(session: any) => void} cancel_
  * @property {(session: any) => void} remove_
@@ -184,7 +183,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if ((protocols[0] ? protocols : ['']).indexOf(opened[2]) < 0) return session.close_([]);
     state = OPEN;
     connection.open_(opened[3]);
-    carrier.configure_(session, opened[3]);
+    carrier.configure_(opened[3]);
     if (isLinked) announce('websocket', 'proved');
     else carrier.adopt_(session, 'opened');
     tell(sink.onopen_, opened[2], '');
@@ -376,7 +375,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   }
 
   var session = {
-    number_: carrier.nextNumber_(),
+    number_: 0,
     nonce_: drawToken(),
     url_: url,
     protocols_: protocols,

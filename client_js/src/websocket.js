@@ -37,7 +37,7 @@ import { createSession } from './session.js';
  * @property {string} extensions
  * @property {string} binaryType
  * @property {number} lateBytes_ given to send() after the close
- * @property {boolean} [wasOpen_]
+ * @property {number} [wasOpen_]
  * @property {Session} [session_]
  * @property {any} [plain_] the native WebSocket that took the session's place
  * @property {Record<string, any>} handlers_
@@ -326,8 +326,7 @@ function connect(state, protocols, Native) {
    */
   function opened(protocol, extensions) {
     if (state.readyState !== CONNECTING) return;
-    state.readyState = OPEN;
-    state.wasOpen_ = true;
+    state.readyState = state.wasOpen_ = OPEN;
     state.protocol = protocol;
     state.extensions = extensions;
     dispatch(socket, 'open', 'Event', {});
