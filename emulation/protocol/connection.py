@@ -181,7 +181,8 @@ class Connection:
     def send(self, message: str | bytes) -> None:
         """Number a message, in parts where it is longer than a part may be.
 
-        Raises LocalProtocolError after a close, and for a text with surrogates.
+        Raises LocalProtocolError after a close, for a text with surrogates, and on the server for a
+        message over the largest size.
         """
         if self.state is not State.OPEN:
             raise LocalProtocolError("a message after the close")
@@ -194,6 +195,12 @@ class Connection:
         else:
             payload, kind = bytes(message), BINARY
         size = len(payload)
+        # A page's message goes all the same, and its server closes with 1009, as natively.
+        if self.credit is None and size > self.limits.max_message_size:
+            raise LocalProtocolError(
+                f"a message of {size} bytes is over max_message_size = "
+                f"{self.limits.max_message_size}: send less at once, or raise it in Config"
+            )
         self._unacknowledged_bytes += size
         if size > self._part_size:
             self._send_parts(kind, payload)

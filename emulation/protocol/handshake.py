@@ -58,14 +58,18 @@ class AnswerHead(NamedTuple):
 
 
 class Section:
-    """What a body says of one socket: `first` numbers the first of `frames`."""
+    """What a body says of one socket: `first` numbers the first of `frames`.
 
-    __slots__ = ("ack", "documents", "first", "frames", "socket")
+    `nonce` tells in an attach which socket it is where the server may not have its number.
+    """
 
-    def __init__(self, socket: int, ack: int, first: int) -> None:
+    __slots__ = ("ack", "documents", "first", "frames", "nonce", "socket")
+
+    def __init__(self, socket: int, ack: int, first: int, nonce: str = "") -> None:
         self.socket = socket
         self.ack = ack
         self.first = first
+        self.nonce = nonce
         self.frames: list[Frame] = []
         self.documents: list[list[Any]] = []
 
@@ -143,7 +147,11 @@ def parse_body(frames: Sequence[Frame]) -> Body:
 
 
 def parse_section(document: list[Any]) -> Section:
-    """Read `["section", socket, ack, first]`; raises RemoteProtocolError with 400."""
+    """Read `["section", socket, ack, first, nonce]`, in which the nonce may lack.
+
+    Raises RemoteProtocolError with 400.
+    """
     if len(document) < 4 or not all(map(is_count, document[1:4])) or not document[1]:
         raise _malformed("a section that is none")
-    return Section(document[1], document[2], document[3])
+    nonce = document[4] if len(document) > 4 and type(document[4]) is str else ""
+    return Section(document[1], document[2], document[3], nonce)

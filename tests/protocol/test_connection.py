@@ -413,3 +413,11 @@ def test_any_first_number_is_harmless(first: int) -> None:
     connection.take(1, [(TEXT, b"one")])
     connection.take(first, [(TEXT, b"one"), (TEXT, b"two")][max(first - 1, 0) :])
     assert [item for item, _ in connection.inbox] == ["one", "two"][: connection.received]
+
+
+def test_server_tells_its_application_that_a_message_is_too_large() -> None:
+    server = Connection(LIMITS)
+    server.send(b"x" * LIMITS.max_message_size)
+    with pytest.raises(LocalProtocolError, match="max_message_size = 50"):
+        server.send(b"x" * (LIMITS.max_message_size + 1))
+    assert server.numbered == 5
