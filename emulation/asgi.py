@@ -144,7 +144,7 @@ class WebSocketEmulation:
         try:
             # Who has not sent a body in its time is not given that time again.
             is_read = exchange.is_read or (error.status != 408 and await exchange.drain())
-            is_kept = is_read or exchange.scope["http_version"] not in ("1.0", "1.1")
+            is_kept = is_read or exchange.scope.get("http_version", "1.1") not in ("1.0", "1.1")
             more = [] if is_kept else [(b"connection", b"close")]
             if error.status == 405:
                 more.append(allow(exchange.marker.verb))

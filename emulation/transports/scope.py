@@ -52,7 +52,7 @@ def websocket_scope(
     own = {key: value for key, value in scope.items() if key not in ("method", "http_version")}
     own.update(
         type="websocket",
-        asgi={**scope["asgi"], "spec_version": "2.4"},
+        asgi={"version": "3.0", **scope.get("asgi", {}), "spec_version": "2.4"},
         http_version="1.1",
         scheme="wss" if scope.get("scheme") in ("https", "wss") else "ws",
         query_string=query,
