@@ -70,6 +70,7 @@ class Start:
         "check_at",
         "decision",
         "joinable_until",
+        "key",
         "nonce",
         "session",
     )
@@ -86,6 +87,8 @@ class Start:
         # Chooses those headers of the application's accept that reach the page.
         self._passed = passed
         self.nonce = nonce
+        # The carrier's key in the URL of its native sockets, "" where there has been none.
+        self.key = ""
         self.binding = binding
         self.session = session
         session.nonce = nonce

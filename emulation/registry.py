@@ -159,6 +159,21 @@ class Registry:
         carrier.sessions[number] = session
         session.on_over.append(carrier.note_over)
 
+    def place_by_nonce(self, carrier: Carrier, number: int, nonce: str) -> Session | None:
+        """Give its number to a session whose page's head was lost with its native socket.
+
+        The key of that socket's URL and the secret of the request show that the page is the same.
+        None where there is no such session, or no place on the carrier.
+        """
+        start = self.starts.get(nonce)
+        if start is None or start.key != carrier.key or start.session.number:
+            return None
+        try:
+            self.place(start.session, carrier, number)
+        except RemoteProtocolError:
+            return None
+        return start.session
+
     def check_place(self, carrier: Carrier, number: int) -> None:
         """Raise as `place` does where there is no place of this number on the carrier."""
         if number < 1 or number in carrier.sessions:

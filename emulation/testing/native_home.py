@@ -176,7 +176,7 @@ class NativeHome:
         connection = self._socket.connection
         await self._dial(RESUME_SUBPROTOCOL)
         ack = connection.tell_ack()
-        await self._say_head(ack)
+        await self._say_head(ack, self._socket.nonce)
         kind, payload = self._parse(await self._receive(_FIRST_MESSAGE_TIMEOUT))
         if kind != DOCUMENT:
             raise Failure("a message before `resumed`")

@@ -266,7 +266,8 @@ class Carrier:
         writer = encoder(is_binary=is_binary)
         frames = [self.head(number)]
         for socket in self.at_home():
-            frames.append(document("section", socket.number, socket.connection.tell_ack(), 0))
+            ack = socket.connection.tell_ack()
+            frames.append(document("section", socket.number, ack, 0, socket.nonce))
         return writer.encode(frames) + writer.end()
 
     def attached(self, attach: Attach) -> None:

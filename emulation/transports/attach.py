@@ -18,6 +18,9 @@ async def read_attach(exchange: Exchange) -> Carrier:
     """
     await exchange.read()
     carrier = exchange.find_carrier()
+    for section in exchange.body.sections:
+        if section.nonce and section.socket not in carrier.sessions:
+            exchange.registry.place_by_nonce(carrier, section.socket, section.nonce)
     carrier.name(exchange.body.sections)
     return carrier
 

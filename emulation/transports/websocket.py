@@ -117,6 +117,7 @@ async def _open(
         start.session.transport = "websocket"
     else:
         start.touch()
+    start.key = native.key
     decision = await start.wait(registry.config.open_answer_time)
     await native.accept(selected, decision.headers if isinstance(decision, Accepted) else [])
     if native.carrier is not None:
@@ -148,7 +149,7 @@ class NativeSocket:
         self.session: Session | None = None
         self.check_at: float | None = None
         self._send = send
-        self._marker = marker
+        self.key = marker.key
         self._origin = origin or b""
         self._is_accepted = False
         self._is_busy = False
@@ -207,7 +208,7 @@ class NativeSocket:
 
     def make_carrier(self, nonce: str) -> None:
         """Make the carrier of this key if nobody has it, or join the one this nonce made."""
-        registry, key = self.registry, self._marker.key
+        registry, key = self.registry, self.key
         hook = registry.config.principal
         carrier = registry.carriers.get(key)
         if carrier is None:
@@ -421,7 +422,7 @@ class NativeSocket:
         if head:
             self._take_head(head)
             if len(head) > 5:
-                await self._resume(head[5])
+                await self._resume(*head[5:7])
 
     def _take_document(self, session: Session | None, kind: int, payload: Any) -> None:
         if session is None:
@@ -471,15 +472,15 @@ class NativeSocket:
     def _find_carrier(self, head: RequestHead) -> Carrier:
         hook = self.registry.config.principal
         principal = None if hook is None else hook(self.scope)
-        return self.registry.find_carrier(
-            self._marker.key, head.secret, head.node, self._origin, principal
-        )
+        return self.registry.find_carrier(self.key, head.secret, head.node, self._origin, principal)
 
-    async def _resume(self, ack: Any) -> None:
+    async def _resume(self, ack: Any, nonce: Any = None) -> None:
         carrier = self.carrier
         if carrier is None or self.start is not None or not is_count(ack):
             raise _broken("a resume that is none")
         session = carrier.sessions.get(self._resumed_number)
+        if session is None and type(nonce) is str:
+            session = self.registry.place_by_nonce(carrier, self._resumed_number, nonce)
         if session is None:
             await self.say(document("gone", self._resumed_number))
             await self.close()

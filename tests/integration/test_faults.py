@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import AsyncIterator
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ import anyio
 import pytest
 
 from emulation.testing import TRANSPORTS, connect
+from emulation_server.lab import Exchange as LabExchange
+from emulation_server.lab.faults import CutTunnel
+from emulation_server.lab.intermediaries import swallow
 from tests.support import recorded
 from tests.support.faults import SEND, LabBefore
 from tests.support.faults import lab_before as lab_before
@@ -164,3 +168,28 @@ async def converse(url: str, server_url: str, transport: str, *switches: str) ->
         [disconnect] = await recorded.disconnects(server_url, token)
     assert (disconnect["code"], disconnect["received"]) == (4000, COUNT)
     return transports
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_socket_goes_on_whose_head_was_lost(
+    servers: Servers, lab_before: LabBefore, transport: str
+) -> None:
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, FirstWordLost(frames=2))
+    token = secrets.token_hex(8)
+    url = f"{lab.url}/numbered?n={COUNT}&token={token}"
+    with anyio.fail_after(TIMEOUT):
+        async with connect(url, transport="websocket") as ws:
+            lab.set_mode("plain")
+            await ws.switch(transport)
+            await exchange(ws.send, ws.receive, "page", COUNT)
+            assert json.loads(await ws.receive()) == [transport]
+        [_] = await recorded.starts(server.url, token)
+    assert lab.counts["reset"]
+
+
+class FirstWordLost(CutTunnel):
+    """Swallow what goes up a tunnel, and reset it behind the first messages that come down."""
+
+    def up(self, exchange: LabExchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return swallow(pieces) if exchange.is_tunnel else pieces

@@ -66,8 +66,8 @@ async def test_message_of_an_answer_is_received(json: bool) -> None:
             assert await ws.receive() == "hello"
             ws.abort()
     [first, second, *_] = served.asked("poll")
-    assert first.documents("section") == [["section", 1, 0, 0]]
-    assert second.documents("section") == [["section", 1, 1, 0]]
+    assert [s[:4] for s in first.documents("section")] == [["section", 1, 0, 0]]
+    assert [s[:4] for s in second.documents("section")] == [["section", 1, 1, 0]]
     assert (first.number, second.number) == (1, 2)
     assert first.frames[0][1] == ["head", 1, "s" * 32, 1, "node"]
 
@@ -134,7 +134,7 @@ async def test_frames_that_came_whole_before_a_cut_count() -> None:
         async with polled(served) as ws:
             assert [await ws.receive(), await ws.receive()] == ["hello", "world"]
             ws.abort()
-    assert served.asked("poll")[1].documents("section") == [["section", 1, 1, 0]]
+    assert [s[:4] for s in served.asked("poll")[1].documents("section")] == [["section", 1, 1, 0]]
 
 
 async def test_repeated_frames_are_dropped_and_gaps_wait() -> None:
