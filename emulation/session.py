@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.connection import Connection, Limits, State
+from emulation.protocol.handshake import is_count
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -268,7 +269,7 @@ class Session:
             if self.connection.take_ack(section.ack):
                 self._wake(self._senders)
             for document in section.documents:
-                if document[0] == "last" and len(document) > 1 and type(document[1]) is int:
+                if document[0] == "last" and len(document) > 1 and is_count(document[1]):
                     self._say_bye(document[1])
             if section.frames:
                 self.take(section.first, section.frames)
