@@ -259,7 +259,8 @@ class EmulatedWebSocket(WebSocket):
             window_bytes=parameters.bytes,
             window_frames=parameters.frames,
             max_message_size=parameters.message,
-            part_size=_PART_SIZE,
+            # Half of the window: credit that has grown by less than a quarter may not be told.
+            part_size=max(min(_PART_SIZE, parameters.bytes // 2), 4),
             close_timeout=_CLOSE_TIMEOUT,
         )
         self.connection = Connection(limits, Credit(parameters.bytes, parameters.frames))

@@ -138,6 +138,8 @@ async def test_refused_socket_leaves_the_others_alone(site: Site, transport: str
 async def test_server_that_goes_down_says_so(transport: str) -> None:
     with running("tests.apps.emulated.raw_app:app") as server:
         async with connect(server.url + "/echo", transport=transport) as ws:
+            await ws.send("are you there?")
+            assert await ws.receive() == "are you there?"
             server.process.terminate()
             with pytest.raises(Closed) as closed:
                 await ws.receive(PATIENCE)
