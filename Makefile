@@ -6,7 +6,7 @@ export PYTHON
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full coverage lint format shim clean
+.PHONY: help demo test test-full coverage bench lint format shim clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,9 @@ test-full: ## run the long tests too
 coverage: ## show the branches that the last `make test` did not take
 	@.venv/bin/coverage report --show-missing
 
+bench: ## measure it beside its peers; with ARGS=--quick in two minutes, ours and the limit alone
+	@$(PYTHON) -m benchmarks $(ARGS)
+
 lint: ## check the source only
 	@scripts/test tests/test_tooling.py
 
@@ -38,6 +41,6 @@ shim: ## build emulation/static/ from client_js/src
 	@cd client_js && npm run --silent build && npm run --silent size
 
 clean: ## remove all that is built or installed here
-	rm -rf .venv client_js/node_modules tests/{browser,gateway}/node_modules dist htmlcov .coverage .coverage.* \
+	rm -rf .venv .build/bench client_js/node_modules tests/{browser,gateway}/node_modules dist htmlcov .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+// engine.io of npm.
+"use strict";
+const http = require("http");
+const engine = require("engine.io");
+
+const server = http.createServer();
+const io = engine.attach(server, { maxHttpBufferSize: 1 << 26, httpCompression: false });
+const everybody = new Set();
+
+io.on("connection", (socket) => {
+  everybody.add(socket);
+  socket.on("close", () => everybody.delete(socket));
+  socket.on("message", (data) => {
+    if (data[0] !== "F") socket.send(data);
+    else for (const other of everybody) other.send(data);
+  });
+});
+server.listen(Number(process.argv[2]), "127.0.0.1", 4096);

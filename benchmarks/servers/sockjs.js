@@ -1,0 +1,20 @@
+// sockjs of npm.
+"use strict";
+const http = require("http");
+const sockjs = require("sockjs");
+
+const server = http.createServer();
+const echo = sockjs.createServer({ prefix: "/echo", log: () => {} });
+const everybody = new Set();
+
+echo.on("connection", (socket) => {
+  if (!socket) return;
+  everybody.add(socket);
+  socket.on("close", () => everybody.delete(socket));
+  socket.on("data", (data) => {
+    if (data[0] !== "F") socket.write(data);
+    else for (const other of everybody) other.write(data);
+  });
+});
+echo.installHandlers(server);
+server.listen(Number(process.argv[2]), "127.0.0.1", 4096);
