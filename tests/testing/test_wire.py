@@ -387,6 +387,56 @@ async def test_stream_that_is_held_back_is_given_up() -> None:
     assert len(served.asked("stream")) > 1
 
 
+TICKET = "t" * 22
+
+
+def events(request: Request, *frames: Frame, line_end: str = "\n", extra: str = "") -> bytes:
+    """Write a body of ours as an event stream; the GET itself says nothing of its number."""
+    asked = request._replace(frames=[(DOCUMENT, ["head", 1, "", 1, ""])])
+    lines = body(asked, *frames).decode().splitlines()
+    return "".join(f"{extra}data:{line}\n\n" for line in lines).replace("\n", line_end).encode()
+
+
+def event_script(*answers: Answer) -> Script:
+    made = script()
+    made.handlers["ticket"] = in_turn(saying(document("ticket", TICKET)))
+    made.handlers["sse"] = in_turn(*answers)
+    return made
+
+
+STREAM = ["Content-Type: text/event-stream; charset=utf-8"]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("extra", ["", ": comment\n", "event: message\nid: 7\nretry: 9\n"])
+async def test_event_stream_is_read_in_all_its_forms(line_end: str, extra: str) -> None:
+    def stream(request: Request) -> Reply:
+        content = events(request, *HELLO, line_end=line_end, extra=extra)
+        return Reply(200, content, STREAM)
+
+    async with scripted(event_script(stream, never)) as served:
+        async with connect(served.url, transport="sse", resume=3) as ws:
+            assert await ws.receive() == "hello"
+            ws.abort()
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [
+        lambda request: Reply(204, b""),
+        lambda request: Reply(200, events(request, *HELLO), ["Content-Type: text/html"]),
+        lambda request: Reply(200, events(request, *HELLO)[:-1], STREAM),
+    ],
+    ids=["dead ticket", "another type", "cut event"],
+)
+async def test_event_stream_that_fails_brings_a_new_ticket(faulty: Answer) -> None:
+    async with scripted(event_script(faulty, never)) as served:
+        async with connect(served.url, transport="sse", resume=3) as ws:
+            await reached(lambda: len(served.asked("ticket")) > 1)
+            ws.abort()
+    assert [request.number for request in served.asked("ticket")][:2] == [1, 2]
+
+
 def sent(served: Script) -> list[bytes]:
     return [message for upload in served.asked("send") for message in upload.messages]
 
