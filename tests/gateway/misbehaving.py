@@ -84,6 +84,18 @@ def path_of(what: str) -> str:
     return "/" + re.sub(r"\W", "-", what)
 
 
+def accept_key(request: bytes) -> str:
+    """Return the Sec-WebSocket-Accept for a request (RFC 6455 section 4.2.2)."""
+    found = re.search(rb"(?i)sec-websocket-key: (\S+)", request)
+    assert found, request
+    return base64.b64encode(hashlib.sha1(found[1] + GUID).digest()).decode()
+
+
+def handshake(request: bytes) -> bytes:
+    """Return the answer that accepts a request."""
+    return GOOD.format(accept=accept_key(request)).encode() + b"\r\n"
+
+
 class _Server:
     async def __aenter__(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -119,16 +131,14 @@ class _Server:
     def _answer(self, request: bytes) -> tuple[bytes, bool]:
         """Return what to write, and whether the connection stays open behind it."""
         path = request.split(b" ")[1].decode()
-        found = re.search(rb"(?i)sec-websocket-key: (\S+)", request)
-        key = found[1] if found else b""
-        accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-        good = GOOD.format(accept=accept).encode() + b"\r\n"
+        accept = accept_key(request)
+        good = handshake(request)
         if path == "/silence":
             return b"", True
         if path == "/good":
             return good + FIRST, True
-        for handshake, text in HANDSHAKES.items():
-            if path == path_of(handshake):
+        for what, text in HANDSHAKES.items():
+            if path == path_of(what):
                 return text.replace("{accept}", accept).encode(), False
         for status, text in STATUSES.items():
             if path == f"/{status}":
