@@ -50,6 +50,9 @@ class _Handler:
 
     def __init__(self, previous: Callable[[int, FrameType | None], Any]) -> None:
         self._previous = previous
+        if hasattr(previous, "__self__"):
+            # sse_starlette finds uvicorn's server so, to end the event streams of the application.
+            self.__self__ = previous.__self__
         self._callbacks: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
 
     def add(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:

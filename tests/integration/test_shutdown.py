@@ -148,7 +148,12 @@ async def test_reload(tmp_path: Path) -> None:
     arguments = ("--reload", "--reload-dir", str(tmp_path), "--app-dir", str(tmp_path))
     with running("reloaded:app", arguments=(*arguments, *PATIENT["uvicorn"])) as server:
         async with parked(server.url) as pages:
-            await anyio.to_thread.run_sync(module.write_text, module.read_text() + "# changed\n")
+            # The reloader misses a change before its first look.
+            with anyio.fail_after(TIMEOUT):
+                while "Reloading" not in server.log():
+                    with module.open("a") as file:
+                        file.write("# changed\n")
+                    await anyio.sleep(0.5)
             await pages.assert_told()
         # The next process serves on the same port, and knows nothing of the sessions.
         with anyio.fail_after(TIMEOUT):
@@ -191,6 +196,19 @@ async def test_an_application_that_does_not_end() -> None:
                 await downstream.until(DOCUMENT, "credit")
                 await stop(server, signal.SIGTERM)
                 assert told(await downstream.until_end()) == [close(GOING_DOWN)]
+        server.assert_ended_well(TRACEBACK)
+
+
+async def test_event_streams_of_the_applications_own() -> None:
+    """Its library looks for the server behind the signal's handler, which is ours by then."""
+    with running(APPLICATION, arguments=PATIENT["uvicorn"]) as server:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
+            page = Page(client, server.url)
+            await page.opened()
+            async with client.stream("GET", f"{server.url}/ticks") as ticks, page.stream():
+                chunks = ticks.aiter_raw()
+                await anext(chunks)
+                await stop(server, signal.SIGTERM)
         server.assert_ended_well(TRACEBACK)
 
 

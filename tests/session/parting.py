@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -37,6 +39,19 @@ async def talk(websocket: WebSocket) -> None:
         pass
 
 
+async def ticks(request: Request) -> Response:
+    """Stream events of the application's own, which end by the means of their library."""
+    # Imported so late it cannot listen for the signal any more, and looks for the server instead.
+    from sse_starlette import EventSourceResponse  # noqa: TID251
+
+    async def events() -> AsyncIterator[dict[str, str]]:
+        while True:
+            yield {"data": "tick"}
+            await asyncio.sleep(0.05)
+
+    return EventSourceResponse(events())
+
+
 async def starts(request: object) -> PlainTextResponse:
     return PlainTextResponse("the server answers")
 
@@ -47,6 +62,7 @@ app = Starlette(
         WebSocketRoute("/deaf", deaf),
         WebSocketRoute("/talk", talk),
         Route("/starts", starts),
+        Route("/ticks", ticks),
     ]
 )
 app.add_middleware(WebSocketEmulation)
