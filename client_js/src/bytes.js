@@ -2,9 +2,6 @@ import { scope } from './scope.js';
 
 export var hasTypedArrays = !!scope.Uint8Array;
 
-// Longer argument lists overflow the stack of old engines (JavaScriptCore: 65,536).
-var CHUNK = 8192;
-
 var encoder = scope.TextEncoder && new scope.TextEncoder();
 var decoder = scope.TextDecoder && new scope.TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -43,9 +40,8 @@ function fromCharacters(characters) {
  */
 function toCharacters(bytes) {
   var text = '';
-  for (var i = 0; i < bytes.length; i += CHUNK) {
-    text += String.fromCharCode.apply(null, /** @type {any} */ (bytes.subarray(i, i + CHUNK)));
-  }
+  // Not by apply(): PhantomJS 1.9.8 takes no typed array there.
+  for (var i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]);
   return text;
 }
 

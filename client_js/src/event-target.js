@@ -66,9 +66,13 @@ export function define(object, name, value) {
   Object.defineProperty(object, name, { value: value, configurable: true, writable: true });
 }
 
-/** @returns {any} a prototype with the methods of an EventTarget */
-export function createPrototype() {
+/**
+ * @param {any} constructor made to inherit from EventTarget, by which Node knows its objects
+ * @returns {any} its prototype, with the methods of an EventTarget
+ */
+export function createPrototype(constructor) {
   var Base = scope.EventTarget;
+  if (isNative) scope.Object.setPrototypeOf(constructor, Base);
   var prototype = Object.create(Base ? Base.prototype : Object.prototype);
   for (var name in methods) {
     if (!isNative) define(prototype, name, methods[name]);

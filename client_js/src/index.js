@@ -36,15 +36,18 @@ function overHTTP(url) {
 function absolute(url) {
   var document = scope.document;
   var base = document ? document.baseURI : scope.location && scope.location.href;
-  try {
-    return (/^http/.test(base) ? new scope.URL(url, base) : new scope.URL(url)).href;
-  } catch (error) {
-    // In an engine that knows URLs it is invalid; else an anchor does it.
-    if (!document || typeof scope.URL === 'function') return '';
-    var anchor = document.createElement('a');
-    anchor.href = url;
-    return anchor.href;
+  // The objects of PhantomJS's have no attributes.
+  if (scope.URL && 'href' in scope.URL.prototype) {
+    try {
+      return new scope.URL(url, base).href;
+    } catch (error) {
+      return '';
+    }
   }
+  /** @type {any} */
+  var anchor = document ? document.createElement('a') : {};
+  anchor.href = url;
+  return anchor.href;
 }
 
 /** @param {any} settings the page's, from before the script */

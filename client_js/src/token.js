@@ -4,11 +4,14 @@ import { scope } from './scope.js';
 export function drawToken() {
   var token = '';
   while (token.length < 22) {
-    var value = Math.random() * 64;
-    if (scope.crypto) value = scope.crypto.getRandomValues(new Uint8Array(1))[0];
+    /** @type {any} */
+    var random = [Math.random() * 64];
+    // That of PhantomJS 1.9.8 returns nothing.
+    if (scope.crypto && scope.Uint8Array)
+      scope.crypto.getRandomValues((random = new Uint8Array(1)));
     // One of 32 digits, most of which are letters of either case.
-    var digit = ((value & 31) + 4).toString(36);
-    token += value & 32 ? digit.toUpperCase() : digit;
+    var digit = ((random[0] & 31) + 4).toString(36);
+    token += random[0] & 32 ? digit : digit.toUpperCase();
   }
   return token;
 }

@@ -152,7 +152,7 @@ export function createWebSocketClass(resolve, Native) {
     return socket;
   }
 
-  var prototype = (WebSocket.prototype = createPrototype());
+  var prototype = (WebSocket.prototype = createPrototype(WebSocket));
   define(prototype, 'constructor', WebSocket);
   if (Symbol.toStringTag) define(prototype, Symbol.toStringTag, 'WebSocket');
   describe(prototype);

@@ -25,8 +25,9 @@ STOP_TIMEOUT = 5.0
 NATIVE = "native"
 OWN = "own"
 WITHOUT_WEBSOCKET = "!WebSocket"
-# An engine of the time before typed arrays, as Internet Explorer 9.
+# An engine of the time before typed arrays, as Internet Explorer 9; and half of one.
 WITHOUT_BYTES = "!WebSocket!EventSource!ArrayBuffer!Uint8Array!DataView!Blob"
+WITHOUT_BUFFERS = "!WebSocket!EventSource!ArrayBuffer!Blob"
 
 ALL_TRANSPORTS = ("websocket", "stream", "sse", "xhr-stream", "poll")
 TEXT_STREAMS = ("sse", "xhr-stream", "poll")
@@ -260,8 +261,11 @@ class PhantomJS1(PhantomJS):
     def runs(self) -> dict[str, str | None]:
         return {
             **super().runs(),
-            OWN + WITHOUT_BYTES: "xhr-stream",
-            "poll" + WITHOUT_BYTES: "poll",
+            **{
+                start + missing: transport
+                for missing in (WITHOUT_BYTES, WITHOUT_BUFFERS)
+                for start, transport in ((OWN, "xhr-stream"), ("poll", "poll"))
+            },
         }
 
     def environment(self) -> Mapping[str, str]:
