@@ -110,7 +110,7 @@ def run(settings: Settings) -> None:
             return main.started and not main.should_exit
 
         admin = make_admin(watch, metrics.registry, is_ready, settings.admin_token)
-        main.beside = _Beside(_admin_config(settings.admin, admin))
+        main.beside = _Beside(_admin_config(settings, settings.admin, admin))
     for prefix, backend in settings.routes.items():
         logger.info("in front of %s for %s", backend, prefix)
     main.run()
@@ -160,14 +160,15 @@ def _main_config(settings: Settings, config: Config, app: App) -> uvicorn.Config
     )
 
 
-def _admin_config(address: Address, app: App) -> uvicorn.Config:
+def _admin_config(settings: Settings, address: Address, app: App) -> uvicorn.Config:
     host, port = address
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         log_config=None,
-        access_log=False,
+        # The setting is the process's: uvicorn switches its one logger.
+        access_log=settings.access_log,
         ws="none",
         lifespan="off",
         server_header=False,

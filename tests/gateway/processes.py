@@ -20,6 +20,7 @@ import pytest
 from tests.support.servers import ROOT, end_with_parent
 
 HERE = Path(__file__).parent
+SEARCH = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "server")))}
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 
@@ -91,16 +92,28 @@ def running(
             popen.wait(STOP_TIMEOUT)
 
 
+def command(*arguments: str) -> list[str]:
+    """Return the command `websocket-emulation` with these arguments."""
+    return [sys.executable, "-m", "emulation_server", *arguments]
+
+
 @contextlib.contextmanager
 def gateway(
     *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, Process]]:
     """Run `websocket-emulation serve` with these arguments; yield its base URL too."""
-    command = [sys.executable, "-m", "emulation_server", "serve", "--port", "0", *arguments]
-    path = os.pathsep.join((str(ROOT), str(ROOT / "server")))
-    with running(command, {"PYTHONPATH": path, **(environment or {})}) as process:
+    with running(
+        command("serve", "--port", "0", *arguments), {**SEARCH, **(environment or {})}
+    ) as process:
         found = process.wait_for(r"running on (https?://127\.0\.0\.1:[0-9]+)")
         yield found[1], process
+
+
+@contextlib.contextmanager
+def lab(mode: str, to: str) -> Iterator[str]:
+    """Run `websocket-emulation lab`; yield its URL."""
+    with running(command("lab", mode, "--to", to, "--port", "0"), SEARCH) as process:
+        yield process.wait_for(r"listening on (http://127\.0\.0\.1:[0-9]+)")[1]
 
 
 @contextlib.contextmanager
@@ -127,8 +140,7 @@ def nats(directory: Path) -> Iterator[str]:
 def libwebsockets() -> Iterator[str]:
     """Run Debian's libwebsockets-test-server; yield its URL."""
     port = free_port()
-    command = [program("libwebsockets-test-server"), "-p", str(port), "-i", "lo"]
-    with running(command) as process:
+    with running([program("libwebsockets-test-server"), "-p", str(port), "-i", "lo"]) as process:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:

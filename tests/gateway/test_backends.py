@@ -54,8 +54,10 @@ class Behind(Stage):
         return await recorded.disconnects(self.backend, self.token, count)
 
 
-def marks(scenario: Scenario) -> list[pytest.MarkDecorator]:
-    return [] if scenario.name in QUICK else [pytest.mark.full]
+def marks(kind: str, scenario: Scenario) -> list[pytest.MarkDecorator]:
+    # One worker starts what a group needs, once.
+    group = pytest.mark.xdist_group(f"gateway-{kind}")
+    return [group] if scenario.name in QUICK else [group, pytest.mark.full]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def marks(scenario: Scenario) -> list[pytest.MarkDecorator]:
             transport,
             scenario,
             id=f"{kind}-{transport}-{scenario.name}",
-            marks=marks(scenario),
+            marks=marks(kind, scenario),
         )
         for kind in ("python", "node")
         for transport in TRANSPORTS
@@ -85,6 +87,7 @@ async def test_scenario(
     assert len(await stage.starts()) == stage.expected_starts
 
 
+@pytest.mark.xdist_group("gateway-c")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_backend_in_c(behind: Callable[[str], tuple[str, str]], transport: str) -> None:
     front, _ = behind("c")
@@ -97,6 +100,7 @@ async def test_backend_in_c(behind: Callable[[str], tuple[str, str]], transport:
             await socket.close(1000)
 
 
+@pytest.mark.xdist_group("gateway-go")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_backend_in_go_speaks_mqtt(
     behind: Callable[[str], tuple[str, str]], transport: str

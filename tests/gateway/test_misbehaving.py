@@ -12,7 +12,7 @@ from tests.gateway import misbehaving, processes
 from tests.gateway.misbehaving import CLOSES, FRAMES, HANDSHAKES, STATUSES, path_of
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway-misbehaving")]
 
 TIMEOUT = 20.0
 

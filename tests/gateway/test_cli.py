@@ -1,0 +1,128 @@
+"""The command: flags, environment and file, and what it says of mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+from typer.testing import CliRunner
+
+from emulation_server.cli import app
+from emulation_server.settings import parse_address
+from tests.gateway import processes
+from tests.support.client import connect
+from tests.support.servers import Servers
+
+ECHO = "tests.apps.starlette_app:app"
+TIMEOUT = 20.0
+
+MISTAKES = {
+    ("serve",): "Say in front of what",
+    ("serve", "http://x"): "is no WebSocket URL",
+    ("serve", "main"): "is neither a URL nor module:name",
+    ("serve", "ws://x", "--route", "mqtt=ws://y"): "is no route",
+    ("serve", "ws://x", "--route", "/=ws://y"): "given twice",
+    ("serve", "main:app", "--route", "/mqtt=ws://y"): "needs backends",
+    ("serve", "ws://x", "--port", "70000"): "less than or equal to 65535",
+    ("serve", "ws://x", "--admin", "here"): "give HOST:PORT",
+    ("serve", "ws://x", "--origin", "example"): "is not an origin",
+    ("serve", "ws://x", "--heartbeat", "0"): "must be more than 0 seconds",
+    ("serve", "ws://x", "--transport", "carrier-pigeon"): "must name at least one transport",
+    ("serve", "ws://x", "--forwarded-allow-ips", "proxy"): "no address or network",
+    ("serve", "ws://x", "--ssl-certfile", "/nowhere"): "does not exist",
+    ("serve", "ws://x", "--backend-ca", __file__): "certificate",
+    ("serve", "ws://x", "--log-level", "loud"): "loud",
+    ("lab", "unknown", "--to", "localhost:1"): "there is no mode",
+    ("lab", "drop", "--to", "localhost:1", "--set", "x=1"): "has no option",
+    ("lab", "drop", "--to", "localhost"): "give HOST:PORT",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_mistake_is_explained(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2, result.output
+    assert MISTAKES[arguments] in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+FILES = {
+    "colour = 3": "has the key 'colour'; there are",
+    "port = 'x'": "should be a valid integer",
+    "port": "is no TOML",
+    "[host]": "host must not be a table",
+}
+
+
+@pytest.mark.parametrize("content", FILES)
+def test_mistake_in_a_file_is_explained(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(content)
+    result = CliRunner().invoke(app, ["serve", "ws://x", "--config", str(path)])
+    assert result.exit_code == 2
+    assert FILES[content] in " ".join(result.output.split())
+
+
+def test_help_teaches() -> None:
+    result = CliRunner().invoke(app, ["serve", "--help"])
+    for part in (
+        "ws://localhost:9000",
+        "/emulation.js",
+        "WEBSOCKET_EMULATION_LOG_LEVEL",
+        "--config",
+    ):
+        assert part in result.output
+
+
+def test_addresses() -> None:
+    assert parse_address("9100") == ("127.0.0.1", 9100)
+    assert parse_address("[::1]:9100") == ("::1", 9100)
+
+
+@pytest.mark.integration
+async def test_flag_before_environment_before_file(servers: Servers, tmp_path: Path) -> None:
+    backend = servers.get(ECHO).url.replace("http:", "ws:")
+    path = tmp_path / "gateway.toml"
+    path.write_text(f'log-level = "error"\nlog_format = "json"\n[route]\n"/e" = "{backend}/echo"\n')
+    environment = {
+        "WEBSOCKET_EMULATION_CONFIG": str(path),
+        "WEBSOCKET_EMULATION_LOG_FORMAT": "text",
+        "WEBSOCKET_EMULATION_LOG_LEVEL": "error",
+    }
+    with processes.gateway("--log-level", "info", environment=environment) as (url, process):
+        # Said by a flag that it is logged at all, and by the environment that it is no JSON.
+        assert f"INFO    emulation_server: in front of {backend}/echo for /e" in process.log()
+        with anyio.fail_after(TIMEOUT):
+            async with connect(url + "/e", "stream") as socket:
+                await socket.send("hello")
+                assert await socket.receive() == "hello"
+
+
+@pytest.mark.integration
+async def test_application_of_this_process() -> None:
+    with processes.gateway(ECHO) as (url, _), anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo", "poll") as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+
+
+@pytest.mark.integration
+async def test_several_backends(servers: Servers) -> None:
+    backend = servers.get(ECHO).url.replace("http:", "ws:")
+    routes = ["--route", f"/one={backend}/echo", "--route", f"/burst={backend}"]
+    with processes.gateway(*routes) as (url, _), anyio.fail_after(TIMEOUT):
+        async with connect(url + "/one", "websocket") as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+        async with connect(url + "/burst?n=1", "websocket") as socket:
+            assert await socket.receive() == "1"
+
+
+@pytest.mark.integration
+async def test_lab(servers: Servers) -> None:
+    to = servers.get("tests.apps.emulated.starlette_app:app").url.removeprefix("http://")
+    with processes.lab("strip", to) as url, anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo", "stream") as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"

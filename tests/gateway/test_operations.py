@@ -1,0 +1,230 @@
+"""What operators see: metrics, readiness, sessions, logs; and an end in good order."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.gateway import processes
+from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
+from tests.support.servers import Servers
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway-operations")]
+
+TIMEOUT = 20.0
+TOKEN = {"Authorization": "Bearer open-sesame"}
+
+Running = tuple[str, str, processes.Process]
+
+
+@pytest.fixture(scope="module")
+def backend(servers: Servers) -> str:
+    return servers.get("tests.apps.starlette_app:app").url.replace("http:", "ws:")
+
+
+@contextmanager
+def start(backend: str) -> Iterator[Running]:
+    """Run a gateway; yield its URL and that of its admin address, and its process."""
+    options = ("--log-format", "json", "--access-log", "--heartbeat", "0.2", "--poll-time", "1")
+    environment = {"WEBSOCKET_EMULATION_ADMIN_TOKEN": "open-sesame"}
+    with processes.gateway(backend, "--admin", "0", *options, environment=environment) as (
+        url,
+        process,
+    ):
+        found = process.wait_for(rf"running on (?!{url}\b)(http://127\.0\.0\.1:[0-9]+)")
+        yield url, found[1], process
+
+
+@pytest.fixture(scope="module")
+def running(backend: str) -> Iterator[Running]:
+    with start(backend) as shared:
+        yield shared
+
+
+@pytest.fixture
+def fresh(backend: str) -> Iterator[Running]:
+    with start(backend) as own:
+        yield own
+
+
+def ask(url: str, method: str = "GET", **headers: str) -> httpx.Response:
+    with httpx.Client(trust_env=False, timeout=TIMEOUT) as client:
+        return client.request(method, url, headers=headers)
+
+
+def lines(process: processes.Process) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in process.log().splitlines()]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(TIMEOUT):
+        while not condition():  # noqa: ASYNC110 (of another process)
+            await anyio.sleep(0.02)
+
+
+async def test_metrics(fresh: Running) -> None:
+    url, admin, _ = fresh
+    with anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo", "stream") as socket:
+            await socket.send("four")
+            assert await socket.receive() == "four"
+            await until(
+                lambda: (
+                    'round_trip_seconds_count{transport="stream"}' in ask(admin + "/metrics").text
+                )
+            )
+            await socket.switch("poll")
+            await socket.send("more")
+            assert await socket.receive() == "more"
+            open_ = ask(admin + "/metrics")
+        async with connect(url + "/echo", NATIVE) as socket:
+            pass
+        with pytest.raises(Refused):
+            async with connect(url + "/deny", "poll"):
+                pass
+    assert open_.headers["content-type"].startswith("text/plain")
+    assert 'websocket_emulation_sockets{transport="poll"} 1.0' in open_.text
+    assert 'transport_changes_total{after="poll",before="stream"} 1.0' in open_.text
+    assert "websocket_emulation_sessions 1.0" in open_.text
+    await until(lambda: 'closes_total{code="1005"} 2.0' in ask(admin + "/metrics").text)
+    text = ask(admin + "/metrics").text
+    for line in (
+        'websocket_emulation_opens_total{transport="stream"} 1.0',
+        'websocket_emulation_opens_total{transport="native"} 1.0',
+        'websocket_emulation_refusals_total{status="401"} 1.0',
+        'websocket_emulation_backend_failures_total{reason="refused"} 1.0',
+        'websocket_emulation_messages_total{direction="up"} 2.0',
+        'websocket_emulation_message_bytes_total{direction="down"} 8.0',
+        "websocket_emulation_unacknowledged_bytes 0.0",
+    ):
+        assert line in text, text
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_operator_closes_a_session(running: Running, transport: str) -> None:
+    url, admin, _ = running
+    with anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo?token=secret", transport) as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+            [session] = ask(admin + "/sessions", **TOKEN).json()
+            assert (session["path"], session["transport"]) == ("/echo", transport)
+            assert session["messages"] == {"up": 1, "down": 1}
+            path = f"{admin}/sessions/{session['id']}?code=4400&reason=operator"
+            assert ask(path, "DELETE", **TOKEN).status_code == 204
+            with pytest.raises(Closed) as closed:
+                await socket.receive()
+            assert (closed.value.code, closed.value.reason) == (4400, "operator")
+    await until(lambda: ask(admin + "/sessions", **TOKEN).json() == [])
+    assert ask(path, "DELETE", **TOKEN).status_code == 404
+
+
+async def test_sessions_need_the_token(running: Running) -> None:
+    url, admin, _ = running
+    assert ask(admin + "/sessions").status_code == 401
+    assert ask(admin + "/sessions", Authorization="Bearer guess").status_code == 401
+    assert ask(admin + "/sessions/x", "DELETE").status_code == 401
+    assert ask(admin + "/sessions/x?code=1005", "DELETE", **TOKEN).status_code == 400
+    assert ask(admin + "/ready").text == "ready\n"
+    # The public address has nothing of this: these paths are the backend's.
+    for path in ("/metrics", "/ready", "/sessions", "/healthz"):
+        assert ask(url + path).status_code == 426
+
+
+async def test_logs(running: Running) -> None:
+    url, _, process = running
+    before = len(lines(process))
+    with anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo?token=secret", "poll") as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+        async with connect(url + "/echo?token=secret", NATIVE):
+            pass
+        with pytest.raises(Refused):
+            async with connect(url + "/deny?token=secret", "stream"):
+                pass
+    assert ask(url + "/page?token=secret").status_code == 426
+    await until(lambda: '"GET /page HTTP/1.1\\" 426' in process.log())
+    entries = lines(process)[before:]
+    assert "secret" not in process.log()
+    assert "emulation=" not in process.log()
+    refused = [entry for entry in entries if "refused" in entry["message"]]
+    assert len({entry["session"] for entry in refused}) == 1
+    assert {entry["logger"] for entry in refused} == {
+        "emulation_server.gateway",
+        "emulation.session",
+    }
+
+
+async def test_end_in_good_order(fresh: Running) -> None:
+    url, _, process = fresh
+    with anyio.fail_after(TIMEOUT):
+        async with (
+            connect(url + "/echo", "stream") as streaming,
+            connect(url + "/echo", "poll") as polling,
+            connect(url + "/echo", NATIVE) as native,
+        ):
+            for socket in (streaming, polling, native):
+                await socket.send("hello")
+                assert await socket.receive() == "hello"
+            status = await anyio.to_thread.run_sync(process.end)
+            for socket in (streaming, polling, native):
+                with pytest.raises(Closed) as closed:
+                    await socket.receive()
+                assert closed.value.code == 1012
+    assert status in (0, -15)
+    assert "Traceback" not in process.log()
+    assert not [entry for entry in lines(process) if entry["level"] == "error"]
+
+
+def certificate(directory: Path) -> tuple[str, str]:
+    """Make a certificate for localhost that is its own authority."""
+    key, chain = directory / "key.pem", directory / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(
+        [*command, "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True
+    )
+    return str(key), str(chain)
+
+
+async def test_backend_behind_tls_is_verified(tmp_path: Path) -> None:
+    key, chain = certificate(tmp_path)
+    tls = ("--ssl-keyfile", key, "--ssl-certfile", chain)
+    with processes.gateway("tests.apps.starlette_app:app", *tls) as (inner, _):
+        assert inner.startswith("https:")
+        port = re.findall("[0-9]+$", inner)[0]
+        target = f"wss://localhost:{port}"
+        with anyio.fail_after(TIMEOUT):
+            with processes.gateway(target, "--backend-ca", chain) as (url, _):
+                async with connect(url + "/echo", "websocket") as socket:
+                    await socket.send("hello")
+                    assert await socket.receive() == "hello"
+            with processes.gateway(target) as (url, process):
+                with pytest.raises(Refused) as refused:
+                    async with connect(url + "/echo", "websocket"):
+                        pass
+                assert refused.value.status == 502
+                assert "certificate verify failed" in process.log()
+
+
+async def test_unix_socket(backend: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "gateway.sock")
+    with processes.running(
+        processes.command("serve", backend, "--unix", path), processes.SEARCH
+    ) as process:
+        process.wait_for("unix socket")
+        transport = httpx.AsyncHTTPTransport(uds=path)
+        async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+            answer = await client.get("http://gateway/emulation.js")
+        assert answer.status_code == 200
