@@ -249,7 +249,7 @@ OWN = {
     b"origin",
 }
 HEADERS = [
-    ("cookie", "a=1; b=\xe9"),
+    ("cookie", "a=1; b=%E9"),
     ("x-twice", "first"),
     ("x-twice", "second"),
     ("authorization", "Bearer x"),
