@@ -106,8 +106,12 @@ function toData(bytes, binaryType) {
   var buffer = bytes.buffer;
   // A part of a larger buffer is copied.
   if (buffer && buffer.byteLength !== bytes.length) buffer = new Uint8Array(bytes).buffer;
-  var isBlob = binaryType === 'blob' && typeof scope.Blob === 'function';
-  return isBlob ? new scope.Blob([buffer]) : buffer || bytes;
+  try {
+    if (binaryType === 'blob') return new scope.Blob([buffer]);
+  } catch (error) {
+    // PhantomJS 1.9.8 has the name and no constructor; what `typeof` says is not to be relied on.
+  }
+  return buffer || bytes;
 }
 
 /**
