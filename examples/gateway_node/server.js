@@ -24,6 +24,6 @@ sockets.on("connection", (socket) => {
   });
 });
 
-server.listen(Number(process.env.PORT || 9000), "127.0.0.1", () => {
+server.listen(Number(process.env.PORT || 9000), process.env.HOST || "127.0.0.1", () => {
   console.log(`Open http://127.0.0.1:${server.address().port}/`);
 });
