@@ -32,7 +32,8 @@ var VERSION = 1;
 // and base64 lengthen the JSON form.
 var BINARY_PART_SIZE = 16384;
 var JSON_PART_SIZE = 8192;
-var SMALLEST_UPLOAD = 16384;
+// What an upload may grow by after one that was answered; after others it is halved.
+var GROWTH = 16384;
 
 // A request has this long, and what a slow line needs (section 6).
 var REQUEST_SECONDS = 10;
@@ -327,7 +328,7 @@ export function createCarrier(url, choice, log) {
       return connection.kept_[count] || connection.next_(partSize);
     }
 
-    var frame = body.size_ < limit ? next() : null;
+    var frame = isForced || body.size_ < limit ? next() : null;
     if (!frame && !isAsked && !connection.owesAck_()) return -1;
     var first = frame ? connection.acked_ + 1 : 0;
     body.document_(['section', session.number_, connection.tell_(), first]);
@@ -365,11 +366,12 @@ export function createCarrier(url, choice, log) {
     call(mark(url, 'send'), body, binary, number, function (documents, status, note) {
       isUploading = false;
       if (carrier.isDead_) return;
-      var isTaken = status === 204 && takeNote(note, number, said);
-      if (status === 413) {
-        largestUpload = Math.max(SMALLEST_UPLOAD, Math.min(limit, body.size_) / 2);
-      } else if (status === 204 && !isTaken) isBinary = false;
-      uploaded(documents, isTaken || !!documents.head, said);
+      var isGood = takeNote(note, number, said);
+      if (status === 204 && !isGood) isBinary = false;
+      isGood = isGood || (!!documents.head && !documents.error);
+      // Else it is a 413, or something that breaks off what is long.
+      largestUpload = isGood ? largestUpload + GROWTH : body.size_ / 2;
+      uploaded(documents, isGood, said);
     });
   }
 
@@ -377,12 +379,12 @@ export function createCarrier(url, choice, log) {
    * Go on after an upload.
    *
    * @param {Documents} documents
-   * @param {boolean} isOurs whether the answer is
+   * @param {boolean} isGood whether it was taken
    * @param {Session[]} said
    */
-  function uploaded(documents, isOurs, said) {
+  function uploaded(documents, isGood, said) {
     var error = documents.error;
-    if (isOurs && !error) {
+    if (isGood) {
       var written = documents.written;
       if (written) checkWritten(written[1], written[2]);
       uploadPause = strikes = 0;

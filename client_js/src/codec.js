@@ -39,7 +39,8 @@ export function toJSON(value) {
  */
 export function fromJSON(text) {
   try {
-    return JSON.parse(/** @type {string} */ (text));
+    // What is not ASCII was altered on its way.
+    return JSON.parse(/[^\0-\x7f]/.test(/** @type {string} */ (text)) ? '' : String(text));
   } catch (error) {
     return undefined;
   }
@@ -171,8 +172,10 @@ export function fromElement(element) {
   if (type < 0) return { type_: UNKNOWN, data_: null };
   var value = element[1];
   if (type === CLOSE) {
-    var isClose = /^(undefined,|\d+,)string$/.test(value + ',' + typeof (element[2] || ''));
-    return isClose ? { type_: CLOSE, data_: element.slice(1, 3) } : null;
+    var reason = element[2] || '';
+    if (element.length < 2) return { type_: CLOSE, data_: [] };
+    if ((value & 65535) !== value || typeof reason !== 'string') return null;
+    return { type_: CLOSE, data_: [value].concat(reason ? toText(reason) : []) };
   }
   if (typeof value !== 'string') return null;
   if (type % 2) return { type_: type, data_: toText(value) };

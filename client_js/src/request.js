@@ -46,9 +46,7 @@ function byXHR(url, body, type, ondata, onend) {
       offset += data.length;
       if (data.length) ondata(data);
     }
-    // Another answer's header may not be read across origins, and asking is an error in the console.
-    var note = xhr.status === 204 && xhr.getResponseHeader('Emulation');
-    if (isEnd) onend(xhr.status, note || '');
+    if (isEnd) onend(xhr.status, xhr.getResponseHeader('Emulation') || '');
   }
 
   xhr.open('POST', url, true);
