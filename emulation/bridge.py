@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulation.exceptions import LocalProtocolError
 from emulation.protocol.close import CloseCode
+from emulation.registry import going_down
 from emulation.session import ClientDisconnected, Disconnect, Session
 
 if TYPE_CHECKING:
@@ -124,12 +125,18 @@ class Start:
         )
 
     async def wait(self, seconds: float) -> Accepted | Refused | None:
-        """Wait for the application's decision; None when it has not come in time."""
+        """Wait for the application's decision; None when it has not come in time.
+
+        Raises RemoteProtocolError with 503 where the server goes down meanwhile.
+        """
         if self.decision is None:
             try:
                 await asyncio.wait_for(self._decided.wait(), seconds)
             except asyncio.TimeoutError:
-                return None
+                pass
+        if self._registry.is_going_down and not isinstance(self.decision, Accepted):
+            # What the application says to a disconnect is no refusal of its own.
+            raise going_down()
         return self.decision
 
     def cancel(self) -> None:
@@ -191,7 +198,7 @@ class Start:
             self._returned()
 
     def _returned(self) -> None:
-        if self.decision is None and not self.session.connection.is_over:
+        if self.decision is None and self.session.disconnect is None:
             logger.error("ASGI callable returned without completing handshake.")
         self._decide(Refused(500))
         if self.session.owes_close:

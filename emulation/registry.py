@@ -128,7 +128,7 @@ class Registry:
     def check_room(self, client: str) -> None:
         """Raise RemoteProtocolError with 503 or 429 where a limit forbids another session."""
         if self.is_going_down:
-            raise _too_many("the server is going down")
+            raise going_down()
         if len(self.sessions) >= self.config.max_sessions:
             raise _too_many("too many sessions")
         limit = self.config.max_sessions_per_client
@@ -243,6 +243,11 @@ class Registry:
         for application in list(self.applications):
             application.cancel()
         self.deadlines.stop()
+
+
+def going_down() -> RemoteProtocolError:
+    """Make the answer to who wants a socket of a server that ends: another one may have it."""
+    return RemoteProtocolError(503, CloseCode.SERVICE_RESTART, "the server is going down")
 
 
 def unknown_carrier() -> RemoteProtocolError:

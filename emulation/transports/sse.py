@@ -54,6 +54,7 @@ async def serve_events(exchange: Exchange) -> None:
         or ticket.attach < carrier.attach
         or ticket.expires < exchange.registry.loop.time()
         or (exchange.origin is not None and carrier.origin and exchange.origin != carrier.origin)
+        or exchange.principal() != carrier.principal
     ):
         await exchange.respond_empty()
         return

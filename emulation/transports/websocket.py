@@ -224,13 +224,15 @@ class NativeSocket:
 
     async def _tell_later(self) -> None:
         assert self.start is not None
-        decision = await self.start.wait(self.registry.config.open_timeout)
         try:
+            decision = await self.start.wait(self.registry.config.open_timeout)
             if decision is not None:
                 await self.tell(decision)
             else:
                 await self.say(document("gone", self.start.session.number))
                 await self.close()
+        except RemoteProtocolError as error:
+            await self.fail(error)
         except OSError:
             pass  # the client has left; its next try joins the start
 

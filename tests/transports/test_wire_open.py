@@ -353,6 +353,55 @@ async def test_limit_of_a_carrier() -> None:
         assert (await page.open(3, nonce=nonce)).status == 200
 
 
+async def test_undecided_while_the_server_goes_down() -> None:
+    """Another server may accept it: it is no refusal."""
+    async with serving(open_answer_time=5) as served:
+        pages = [served.page("/puppet", query="by=open"), served.page("/puppet", query="by=ws")]
+        answers: list[Answer] = []
+
+        async def ask() -> None:
+            answers.append(await pages[0].open())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            endpoint = await served.stage.endpoint()
+            await endpoint.receive()
+            served.middleware.go_down()
+            assert await endpoint.disconnect() == (1012, "")
+            endpoint.leave()
+        assert answers[0].status == 503
+        assert int(answers[0].headers["retry-after"]) > 0
+        late = await pages[1].open()
+        assert late.status == 503
+        native = await dial(pages[1], drawn())
+        assert (await until(native, "error"))[1] == 503
+
+
+@pytest.mark.parametrize("way", ["secret", "ticket"])
+async def test_a_carrier_is_its_principals_own(way: str) -> None:
+    def principal(scope: Any) -> str | None:
+        cookies = [value for name, value in scope["headers"] if name == b"cookie"]
+        return cookies[0].decode() if cookies else None
+
+    async with serving(principal=principal) as served:
+        page = served.page()
+        page.headers["cookie"] = "user=ada"
+        await page.opened()
+        ticket = await page.ticket()
+        for cookie in ("user=eve", ""):
+            thief = {**page.headers, "cookie": cookie}
+            if way == "secret":
+                answer = await page.upload(section(1), cookie=cookie)
+                assert answer.status == 404
+            else:
+                async with page.events(ticket, cookie=thief["cookie"]) as downstream:
+                    assert downstream.status == 204
+        async with page.events(ticket) as downstream:
+            assert downstream.status == 200
+            await page.upload(section(1, 0, 1), text("mine"))
+            await downstream.until_text("mine")
+
+
 async def test_key_in_use_by_an_upgrade(served: Served) -> None:
     page = served.page()
     await page.opened()
