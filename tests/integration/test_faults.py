@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import anyio
 import pytest
 
-from emulation.testing import TRANSPORTS, connect
+from emulation.testing import TRANSPORTS, Closed, connect
+from emulation.testing.socket import EmulatedWebSocket
 from emulation_server.lab import Exchange as LabExchange
 from emulation_server.lab.faults import CutTunnel
 from emulation_server.lab.intermediaries import swallow
@@ -181,11 +182,35 @@ async def test_socket_goes_on_whose_head_was_lost(
     with anyio.fail_after(TIMEOUT):
         async with connect(url, transport="websocket") as ws:
             lab.set_mode("plain")
+            while not lab.counts["reset"]:
+                await anyio.sleep(0.01)
             await ws.switch(transport)
             await exchange(ws.send, ws.receive, "page", COUNT)
             assert json.loads(await ws.receive()) == [transport]
         [_] = await recorded.starts(server.url, token)
-    assert lab.counts["reset"]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "poll"])
+async def test_nonce_is_of_no_use_to_another_carrier(
+    servers: Servers, lab_before: LabBefore, transport: str
+) -> None:
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, FirstWordLost(frames=2))
+    url = f"/numbered?n={COUNT}&token={secrets.token_hex(8)}"
+    with anyio.fail_after(TIMEOUT):
+        async with (
+            connect(lab.url + url, transport="websocket") as ws,
+            connect(server.url + url, transport=transport) as thief,
+        ):
+            assert isinstance(ws, EmulatedWebSocket) and isinstance(thief, EmulatedWebSocket)
+            thief.number, thief.nonce = 2, ws.nonce
+            thief.drop()
+            with pytest.raises(Closed, match="1006"):
+                while True:
+                    await thief.receive(None)
+            lab.set_mode("plain")
+            await ws.switch(transport)
+            await exchange(ws.send, ws.receive, "page", COUNT)
 
 
 class FirstWordLost(CutTunnel):
