@@ -85,7 +85,7 @@ function setUp(settings) {
 
   toArray(setting('origins')).forEach(function (entry) {
     if (typeof entry === 'string') addOrigin(entry.split('='));
-    else if (entry instanceof Array) addOrigin(entry);
+    else if (Array.isArray(entry)) addOrigin(entry);
     else for (var from in entry) addOrigin([from, entry[from]]);
   });
 
@@ -104,19 +104,6 @@ function setUp(settings) {
   var carriers = {};
 
   /**
-   * @param {string} origin
-   * @param {string} path
-   * @returns {Carrier}
-   */
-  function getCarrier(origin, path) {
-    var url = origin + path;
-    if (!carriers[url] || carriers[url].isDead_) {
-      carriers[url] = createCarrier(url, createChoice(names, origin), log);
-    }
-    return carriers[url];
-  }
-
-  /**
    * Steps 1 to 7 of the constructor (WebSockets Standard).
    *
    * @param {string} url
@@ -128,18 +115,22 @@ function setUp(settings) {
     var own = overHTTP(parts[1]);
     var path = parts[2] || '/';
     var origin = origins[own] || own;
-    var plain = 'plain ' + origin + path;
+    // Of a carrier, whose sockets have their own queries.
+    var carrierURL = origin + path;
     var isListed = origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
     return {
       url_: href,
       origin_: parts[1],
-      isOurs_: !!isListed && !remembers(plain),
-      httpURL_: origin + path + (parts[3] || ''),
+      isOurs_: !!isListed && !remembers(carrierURL),
+      httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {
-        return getCarrier(origin, path);
+        if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {
+          carriers[carrierURL] = createCarrier(carrierURL, createChoice(names, origin), log);
+        }
+        return carriers[carrierURL];
       },
       onplain_: function () {
-        remember(plain);
+        remember(carrierURL);
       },
     };
   }

@@ -11,8 +11,7 @@ var PREFIX = 'emulation:';
  */
 var store = (function () {
   try {
-    scope.localStorage[PREFIX] = '';
-    return scope.localStorage;
+    return scope.localStorage || {};
   } catch (error) {
     return {};
   }
