@@ -113,10 +113,10 @@ class Gateway:
         receive: Receive,
         send: Send,
     ) -> None:
-        extension = scope["extensions"].get("emulation")
-        if extension is not None:
-            # The page's close fires when the backend has answered.
-            extension["answers_close"] = True
+        # The page's close fires when the backend has answered.
+        for name in ("emulation", "native"):
+            if name in scope["extensions"]:
+                scope["extensions"][name]["answers_close"] = True
         try:
             await send(
                 {
@@ -219,7 +219,7 @@ class _Relay:
                 {"type": "websocket.close", "code": code, "reason": closed.rcvd.reason}
             )
         except (OSError, RuntimeError):
-            pass  # a native client has its close already: its server answers by itself
+            pass  # the client has its close already, where its server answers by itself
 
 
 def _is_lost(event: Event) -> bool:

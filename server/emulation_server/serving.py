@@ -20,6 +20,7 @@ from emulation_server.backend import Connector
 from emulation_server.forwarding import Forwarding
 from emulation_server.gateway import Gateway
 from emulation_server.metrics import Metrics
+from emulation_server.native import AnsweringProtocol
 from emulation_server.routing import Backend, Routes
 from emulation_server.settings import Address
 from emulation_server.watching import Watch
@@ -146,7 +147,7 @@ def _main_config(settings: Settings, config: Config, app: App) -> uvicorn.Config
         # Strict about ambiguous requests, which h11 lets pass.
         http="httptools",
         # Reads no further than the application does: a slow backend holds a native client back.
-        ws="websockets-sansio",
+        ws=AnsweringProtocol,
         ws_max_size=config.max_message_size,
         ws_per_message_deflate=False,
         proxy_headers=False,

@@ -100,12 +100,11 @@ async def test_headers_of_the_page_reach_the_backend(transport: str) -> None:
         assert name not in passed, name
 
 
-async def test_page_closes_when_the_backend_has_answered(emulated_transport: str) -> None:
+async def test_page_closes_when_the_backend_has_answered(transport: str) -> None:
     is_asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        writer.write(handshake(request))
+        writer.write(handshake(await reader.readuntil(b"\r\n\r\n")))
         frame = await reader.readexactly(2 + 4 + 5)
         assert frame[:2] == b"\x88\x85"
         is_asked.set()
@@ -116,9 +115,8 @@ async def test_page_closes_when_the_backend_has_answered(emulated_transport: str
     server = await asyncio.start_server(late, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     async with server:
-        with anyio.fail_after(TIMEOUT):
-            app = gateway(f"ws://{host}:{port}")
-            async with emulated.connect("/", transport=emulated_transport, app=app) as socket:
+        with anyio.fail_after(TIMEOUT), processes.gateway(f"ws://{host}:{port}") as (front, _):
+            async with connect(front + "/", transport) as socket:
                 closing = asyncio.create_task(socket.close(4001, "bye"))
                 await is_asked.wait()
                 assert socket.closed is None
