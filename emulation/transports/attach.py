@@ -21,7 +21,11 @@ async def read_attach(exchange: Exchange) -> Carrier:
     for section in exchange.body.sections:
         if section.nonce and section.socket not in carrier.sessions:
             exchange.registry.place_by_nonce(carrier, section.socket, section.nonce)
-    carrier.name(exchange.body.sections)
+    if exchange.head.number < carrier.attach:
+        # Late: what it names may have moved to a native socket since.
+        carrier.take_sections(exchange.body.sections)
+    else:
+        carrier.name(exchange.body.sections)
     return carrier
 
 

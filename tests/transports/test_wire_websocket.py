@@ -236,6 +236,19 @@ async def test_a_resume_drops_the_native_socket_before(served: Served) -> None:
             assert await second.messages(1) == ["one"]
 
 
+async def test_a_late_attach_does_not_move_a_socket(served: Served) -> None:
+    page = served.page()
+    await page.opened()
+    async with page.stream(attach=5) as downstream:
+        await downstream.until(DOCUMENT, "credit")
+    async with resumed(page) as native:
+        await native.until("resumed")
+        answer = await page.poll(section(1), attach=4)
+        assert [payload[0] for _, payload in answer.frames] == ["head", "end"]
+        await native.send("still here")
+        assert await native.messages(1) == ["still here"]
+
+
 async def test_a_resume_of_nobody(served: Served) -> None:
     page = served.page()
     await page.opened()
