@@ -149,10 +149,6 @@ class Config:
     # in the place of the proxy's (uvicorn's --proxy-headers does).
     trusted_proxies: Sequence[str] = ()
 
-    # Path prefixes under which sockets of different paths share a carrier. Cookies and proxy rules
-    # go by path, so nothing is shared unless it is said here.
-    shared_paths: Sequence[str] = ()
-
     # Names the authenticated user of a scope (None: nobody). A carrier is of no use to another.
     principal: Callable[[Scope], str | None] | None = None
 
@@ -192,11 +188,6 @@ class Config:
         for proxy in self.trusted_proxies:
             if proxy != "*":
                 network(proxy)
-        for path in self.shared_paths:
-            if not path.startswith("/"):
-                raise ValueError(
-                    f"Config: the prefix {path!r} in shared_paths must begin with '/'."
-                )
         unknown = [name for name in self.transports if name not in TRANSPORTS]
         if unknown or not self.transports:
             raise ValueError(
