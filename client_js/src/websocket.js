@@ -277,12 +277,16 @@ function sendData(state, data) {
   var type = isBinary ? BINARY : TEXT;
   var message = session.connection_.send_(type, isBlob ? null : data, size);
   if (isBlob) {
-    var reader = new scope.FileReader();
-    reader.onload = function () {
-      message.data_ = new Uint8Array(reader.result);
+    // Node has no FileReader, old engines have nothing else.
+    var reader = data.arrayBuffer ? null : new scope.FileReader();
+    var take = function (/** @type {any} */ buffer) {
+      message.data_ = new Uint8Array(reader ? reader.result : buffer);
       session.flush_();
     };
-    reader.readAsArrayBuffer(data);
+    if (reader) {
+      reader.onload = take;
+      reader.readAsArrayBuffer(data);
+    } else data.arrayBuffer().then(take);
   }
   session.flush_();
 }
@@ -373,7 +377,6 @@ function connect(state, protocols, Native) {
 
   /** Go on with a plain native WebSocket. */
   function usePlain() {
-    if (state.readyState !== CONNECTING) return;
     var plain = (state.plain_ = new Native(target.httpURL_.replace('http', 'ws'), protocols));
     plain.binaryType = state.binaryType;
     plain.onopen = function () {

@@ -15,10 +15,22 @@ from starlette.websockets import WebSocket
 from emulation import WebSocketEmulation
 from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import close, echo, wait_for_disconnect
+from tests.apps.starlette_app import page as bare_page
 
 HERE = Path(__file__).parent
 
+WORKER = """
+self.addEventListener("install", () => self.skipWaiting());
+self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener("fetch", (event) => {
+    event.waitUntil(self.clients.get(event.clientId).then((client) => {
+        if (client) client.postMessage(event.request.url);
+    }));
+});
+"""
+
 results: dict[str, list[Any]] = {}
+notes: set[str] = set()
 
 
 async def page(request: Request) -> FileResponse:
@@ -39,6 +51,21 @@ async def tell_results(request: Request) -> JSONResponse:
     return JSONResponse(results.get(request.path_params["token"], []))
 
 
+async def worker(request: Request) -> Response:
+    return Response(WORKER, media_type="text/javascript")
+
+
+async def tell_note(request: Request) -> JSONResponse:
+    return JSONResponse(request.path_params["text"] in notes)
+
+
+async def note(websocket: WebSocket) -> None:
+    """Remember each text that comes."""
+    await websocket.accept()
+    async for text in websocket.iter_text():
+        notes.add(text)
+
+
 async def every_byte(websocket: WebSocket) -> None:
     """Send each value of a byte, in one binary message."""
     await websocket.accept()
@@ -48,6 +75,9 @@ async def every_byte(websocket: WebSocket) -> None:
 
 app = Starlette(
     routes=[
+        Route("/", bare_page),
+        Route("/worker.js", worker),
+        Route("/notes/{text}", tell_note),
         Route("/page", page),
         Route("/scenario.js", scenario),
         Route("/results/{token}", take_result, methods=["POST"]),
@@ -55,6 +85,7 @@ app = Starlette(
         WebSocketRoute("/echo", echo),
         WebSocketRoute("/close", close),
         WebSocketRoute("/every-byte", every_byte),
+        WebSocketRoute("/note", note),
     ],
 )
 app.add_middleware(Recorder)

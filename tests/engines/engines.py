@@ -75,6 +75,8 @@ class Engine:
     choice_without_websocket: str = "stream"
     has_native: bool = True
     """Whether its own class behaves as the standard says."""
+    tag: str = "[object WebSocket]"
+    """What Object.prototype.toString says of a socket of ours."""
     needs_display: bool = False
 
     def command(self, url: str, home: Path) -> list[str]:
@@ -235,6 +237,7 @@ class QtWebKit(Engine):
 class PhantomJS(Engine):
     transports: Sequence[str] = ("websocket", *TEXT_STREAMS)
     choice_without_websocket = "sse"
+    tag = "[object Object]"
 
     def __init__(self, version: str, year: int) -> None:
         self.name = f"phantomjs-{version}"

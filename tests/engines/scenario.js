@@ -36,10 +36,23 @@ function everyByte() {
 
 function isBlobSupported() {
   try {
-    return new Blob(['a']).size === 1 && Boolean(FileReader);
+    return new Blob(['a']).size === 1;
   } catch (error) {
     return false;
   }
+}
+
+/** Hands over the bytes of a Blob as an ArrayBuffer. */
+function readBlob(blob, done) {
+  if (blob.arrayBuffer) {
+    blob.arrayBuffer().then(done);
+    return;
+  }
+  var reader = new FileReader();
+  reader.onload = function () {
+    done(reader.result);
+  };
+  reader.readAsArrayBuffer(blob);
 }
 
 /**
@@ -50,6 +63,7 @@ function runScenario(environment) {
   var result = {
     run: environment.run,
     agent: typeof navigator === 'object' ? navigator.userAgent : '',
+    tag: null,
     opened: null,
     took: null,
     transports: [],
@@ -167,6 +181,7 @@ function runScenario(environment) {
     var opening = new Date().getTime();
     connect('/echo', ['chat.v1', 'chat.v2'], function () {
       result.opened = new Date().getTime() - opening;
+      result.tag = Object.prototype.toString.call(socket);
       done();
     });
   }
@@ -221,12 +236,13 @@ function runScenario(environment) {
     socket.binaryType = 'blob';
     expectMessage(function (data) {
       equal(data instanceof Blob, true);
-      var reader = new FileReader();
-      reader.onload = guard(function () {
-        equal(bytesOf(reader.result), everyByte());
-        done();
-      });
-      reader.readAsArrayBuffer(data);
+      readBlob(
+        data,
+        guard(function (buffer) {
+          equal(bytesOf(buffer), everyByte());
+          done();
+        })
+      );
     });
     socket.send(new Blob([new Uint8Array(everyByte()).buffer]));
   }

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.engines import table
-from tests.engines.engines import ENGINES, OWN, Engine, opened
+from tests.engines.engines import ENGINES, NATIVE, OWN, Engine, opened
 from tests.support import recorded
 from tests.support.servers import Servers
 
@@ -66,6 +66,8 @@ def failures(engine: Engine, results: dict[str, dict[str, Any]]) -> list[str]:
         failure = result["failure"]
         if failure is None and transports != [engine.runs()[run]] * SOCKETS:
             failure = f"the server saw {transports}"
+        if failure is None and run != NATIVE and result["tag"] != engine.tag:
+            failure = f"the tag is {result['tag']}"
         if not re.search(engine.agent, result["agent"]):
             failure = f"this is another engine: {result['agent']}"
         if failure:
