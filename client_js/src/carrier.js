@@ -101,6 +101,7 @@ export function createCarrier(url, choice, log) {
   var attaches = 0;
   /** @type {Reading | undefined} */
   var down;
+  var attachReason = '';
   var heardAt = 0;
   var idle = 0;
   var pause = 0;
@@ -480,9 +481,10 @@ export function createCarrier(url, choice, log) {
     var number = ++attaches;
     var body = beginBody(transport.isBinary_, number);
     home.forEach(function (session) {
-      body.document_(['section', session.number_, session.connection_.tell_(), 0]);
-      session.announce_(name, reason);
+      // The server may not know the number: the head may have died with the native socket.
+      body.document_(['section', session.number_, session.connection_.tell_(), 0, session.nonce_]);
     });
+    attachReason = reason;
     var mine = read(transport.isBinary_, number, name);
     down = mine;
     if (name !== 'poll') {
@@ -538,9 +540,12 @@ export function createCarrier(url, choice, log) {
       timeouts = 0;
       choice.prove_(mine.name_);
       if (mine === down) cancelTimer();
+      atHome().forEach(function (session) {
+        session.announce_(mine.name_, attachReason);
+      });
     }
     if (mine !== down || !(isOver || documents.end)) return;
-    if (error) return attachLater(onError(error), 'error');
+    if (error) return attachLater(onError(error), 'failed');
     if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
     if (mine.hasNews_ || now() - mine.since_ > parameters.poll / 2) {
@@ -575,7 +580,7 @@ export function createCarrier(url, choice, log) {
     });
     if (!atHome().length || isSuspended) return;
     if (time - heardAt > limit) die('timeout');
-    else if (down && down.isProved_ && time - heardAt > silence) attach('silent');
+    else if (down && down.isProved_ && time - heardAt > silence) attach('timeout');
   }
 
   /** Take no more sockets. */
@@ -653,10 +658,11 @@ export function createCarrier(url, choice, log) {
       var isFirst = !atHome().length;
       if (isFirst) heardAt = now();
       session.isHome_ = true;
-      if (down && reason === 'opened') session.announce_(down.name_, reason);
-      else if (isFirst) attach(reason);
+      if (isFirst) attach(reason);
       // Naming it makes the carrier its home; one attach for all that lost theirs at once.
-      else attachLater(0, reason);
+      else if (reason === 'lost') attachLater(0, reason);
+      // The transport is proved or not: `open` waits for neither.
+      if (down && reason === 'opened') session.announce_(down.name_, reason);
       flush();
     },
 

@@ -233,7 +233,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       carrier.mark_(url, 'ws').replace('http', 'ws'),
       isResume ? ['emulation.resume'] : ['emulation.' + session.nonce_].concat(protocols),
       function () {
-        if (isResume) mine.send_(head(secret, [ack]));
+        if (isResume) sayHead([ack, session.nonce_]);
       },
       function (frame) {
         if (link === mine && isLinked) return take(mine, frame);
@@ -245,7 +245,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         // The open over HTTP was faster: this one works too, for the next socket.
         if (link !== mine) return mine.close_();
         // Not before: the head makes this native socket the session's home.
-        if (!isResume && !isProved) mine.send_(head(secret, []));
+        if (!isResume && !isProved) sayHead([]);
         isProved = true;
         if (name === 'secret') carrier.learn_(data);
         if (name === 'opened') adopt(mine, data, 1);
@@ -264,6 +264,13 @@ export function createSession(url, protocols, Native, carrier, sink) {
       if (link !== mine || !isProved) stop();
     });
 
+    /** @param {any[]} more the ack and the nonce of a resume */
+    function sayHead(more) {
+      /** @type {any[]} */
+      var data = ['head', 1, secret, session.number_, carrier.node_];
+      mine.send_(document(data.concat(more)));
+    }
+
     function stop() {
       mine.close_();
       onend();
@@ -280,17 +287,6 @@ export function createSession(url, protocols, Native, carrier, sink) {
       else if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
     }
-  }
-
-  /**
-   * @param {string} secret
-   * @param {number[]} ack of a resume
-   * @returns {Frame}
-   */
-  function head(secret, ack) {
-    /** @type {any[]} */
-    var data = ['head', 1, secret, session.number_, carrier.node_];
-    return document(data.concat(ack));
   }
 
   /**
@@ -424,7 +420,6 @@ export function createSession(url, protocols, Native, carrier, sink) {
       if (
         (state === OPENING && time - startedAt > OPEN_SECONDS) ||
         (closingAt && !endedAt && time - closingAt > CLOSE_SECONDS) ||
-        (endedAt && time - endedAt > limit) ||
         (isLost && time - lostAt > limit)
       ) {
         fail('timeout');
