@@ -6,7 +6,7 @@ import { scope } from './scope.js';
  */
 var isNative = (function () {
   try {
-    return !!(scope.Reflect.construct && new scope.EventTarget() && new scope.Event('x'));
+    return scope.Reflect.construct(scope.EventTarget, [], Object);
   } catch (error) {
     return false;
   }

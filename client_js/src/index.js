@@ -69,7 +69,7 @@ function setUp(settings) {
 
   // In a worker the script's own URL is not known: its origin, and every path.
   var source = script && script.src;
-  var place = source || (scope.location && scope.location.href);
+  var place = source || (scope.location && (scope.location.origin || scope.location.href));
   var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec(place) || [];
   var directory = (source && home[2]) || '/';
 
