@@ -22,7 +22,7 @@ HANDSHAKES = {
     "wrong accept key": "HTTP/1.1 101 Yes\r\n" + UPGRADE + "Sec-WebSocket-Accept: AAAA\r\n\r\n",
     "no accept key": "HTTP/1.1 101 Yes\r\n" + UPGRADE + "\r\n",
     "unasked subprotocol": GOOD + "Sec-WebSocket-Protocol: chat\r\n\r\n",
-    "unasked extension": GOOD + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+    "unasked extension": GOOD + "Sec-WebSocket-Extensions: x-unknown\r\n\r\n",
     "no Upgrade": GOOD.replace("Upgrade: websocket\r\n", "") + "\r\n",
     "another Upgrade": GOOD.replace("Upgrade: websocket", "Upgrade: h2c") + "\r\n",
     "no Connection": GOOD.replace("Connection: Upgrade\r\n", "") + "\r\n",
