@@ -424,6 +424,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
       ) {
         fail('timeout');
       } else if (isLinked && time - heardAt > silence) lose();
+      // The last ack may have gone with an attach.
+      settle();
     },
 
     /** @param {boolean} isSuspended whether no transport may be open; else what is, is probed */
