@@ -182,7 +182,7 @@ async def test_socket_goes_on_whose_head_was_lost(
     with anyio.fail_after(TIMEOUT):
         async with connect(url, transport="websocket") as ws:
             lab.set_mode("plain")
-            while not lab.counts["reset"]:
+            while not lab.counts["reset"]:  # noqa: ASYNC110 - the laboratory sets no event
                 await anyio.sleep(0.01)
             await ws.switch(transport)
             await exchange(ws.send, ws.receive, "page", COUNT)
