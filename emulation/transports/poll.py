@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING
 
-from emulation.eager import run_eagerly
-from emulation.protocol.frames import Frame
+from emulation.eager import run_beside
 from emulation.transports.attach import begin, read_attach, wait_for_disconnect
 from emulation.transports.exchange import ClientGone
 
@@ -28,9 +28,9 @@ async def serve_poll(exchange: Exchange) -> None:
     try:
         if not poll.is_answered:
             await wait_for_disconnect(exchange)
+        await poll.complete()
     finally:
         poll.lose()
-    await poll.complete()
 
 
 class Poll:
@@ -42,7 +42,6 @@ class Poll:
         "_exchange",
         "attach",
         "deadline",
-        "is_answered",
         "transport",
         "written",
     )
@@ -54,10 +53,14 @@ class Poll:
         self.attach = exchange.head.number
         self.transport = "poll"
         self.deadline: float | None = registry.loop.time() + registry.config.poll_time
-        self.is_answered = False
         self._answering: asyncio.Task[None] | None = None
         # Nobody is told how much of a poll's answer was written: it comes whole or not at all.
         self.written = 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the answer is on its way; until it is packed it takes what else is said."""
+        return self._answering is not None
 
     def push(self) -> None:
         """Answer if there is something to say: see Downstream."""
@@ -71,13 +74,11 @@ class Poll:
 
     def lose(self) -> None:
         """Note that nobody waits any more."""
-        self.is_answered = True
         self._carrier.detach(self)
 
     def _answer(self) -> None:
-        frames = self._carrier.pack(self, self._exchange.registry.config.max_batch)
-        self.lose()
-        self._answering = run_eagerly(self._respond(frames))
+        self.deadline = math.inf  # it has been answered in time
+        self._answering = run_beside(self._respond())
 
     async def complete(self) -> None:
         """Wait until the answer has been sent; an application that returns without one is at fault.
@@ -85,10 +86,14 @@ class Poll:
         A client who has left is answered too: some middlewares miss the answer that nobody misses.
         """
         if self._answering is None:
-            self._answering = run_eagerly(self._respond([]))
-        await asyncio.wait((self._answering,))
+            self.lose()
+            self._answer()
+        if self._answering is not None and not self._answering.done():
+            await asyncio.wait((self._answering,))
 
-    async def _respond(self, frames: list[Frame]) -> None:
+    async def _respond(self) -> None:
+        frames = self._carrier.pack(self, self._exchange.registry.config.max_batch)
+        self.lose()
         try:
             await self._exchange.respond(frames)
         except ClientGone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from emulation.eager import run_eagerly
+from emulation.eager import Writer
 from emulation.protocol.codec import Encoder
 from emulation.transports.attach import begin, read_attach, wait_for_disconnect
 from emulation.transports.exchange import GONE
@@ -42,10 +42,10 @@ class Stream:
         "_carrier",
         "_encoder",
         "_exchange",
-        "_is_busy",
         "_is_ending",
         "_is_over",
         "_renew_bytes",
+        "_writer",
         "attach",
         "deadline",
         "transport",
@@ -57,9 +57,9 @@ class Stream:
         self._carrier = carrier
         self._encoder: Encoder = exchange.encoder()
         self._renew_bytes = config.stream_renew if exchange.is_binary else config.text_stream_renew
-        self._is_busy = False
         self._is_ending = False
         self._is_over = False
+        self._writer = Writer(self._write)
         self.attach = exchange.head.number
         self.transport = "stream" if exchange.is_binary else "xhr-stream"
         self.deadline: float | None = None
@@ -71,10 +71,8 @@ class Stream:
 
     def push(self) -> None:
         """Write what there is: see Downstream."""
-        if self._is_busy or self._is_over:
-            return
-        self._is_busy = True
-        run_eagerly(self._write())
+        if not self._is_over:
+            self._writer.push()
 
     def finish(self) -> None:
         """Write `end` and nothing more: see Downstream."""
@@ -84,6 +82,7 @@ class Stream:
     def lose(self) -> None:
         """Note that the client has left: what was written may not have come."""
         self._is_over = True
+        self._writer.stop()
         self._carrier.detach(self)
 
     async def _write(self) -> None:
@@ -106,8 +105,6 @@ class Stream:
             # not reach it.
             logger.exception("Writing a downstream failed")
             self.lose()
-        finally:
-            self._is_busy = False
 
     def _next(self) -> bytes:
         frames = self._carrier.pack(self, _WRITE_BYTES)
@@ -115,7 +112,8 @@ class Stream:
         if not self._encoder.frames:
             # On a line of its own: it proves the transport, however soon the rest is cut.
             data = self._encoder.encode([self._exchange.answer_head()])
-        data += self._encoder.encode(frames)
+        if frames:
+            data += self._encoder.encode(frames)
         if self._is_ending or self._encoder.size >= self._renew_bytes:
             data += self._encoder.end()
             self.lose()

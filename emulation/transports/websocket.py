@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
-from emulation.eager import run_eagerly
+from emulation.eager import Writer, run_beside
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.codec import frame_from_json, frame_to_json
@@ -152,7 +152,6 @@ class NativeSocket:
         self.key = marker.key
         self._origin = origin or b""
         self._is_accepted = False
-        self._is_busy = False
         self._is_closed = False
         self._is_over = False
         # Whether the page has been told `opened`, and has said which socket this is.
@@ -168,6 +167,7 @@ class NativeSocket:
         self._heard = registry.loop.time()
         self._opened = self._pinged = self._heard
         self._waiting: asyncio.Task[None] | None = None
+        self._writer = Writer(self._write)
 
     # --- What goes down ---------------------------------------------------------------------------
 
@@ -276,7 +276,8 @@ class NativeSocket:
     def hang_up(self) -> None:
         """Close the native socket without waiting."""
         self._is_over = True
-        run_eagerly(self._hang_up())
+        self._writer.stop()
+        run_beside(self._hang_up())
 
     async def _hang_up(self) -> None:
         try:
@@ -289,10 +290,8 @@ class NativeSocket:
         return self._heard
 
     def _push(self) -> None:
-        if self._is_busy or self._is_over:
-            return
-        self._is_busy = True
-        run_eagerly(self._write())
+        if not self._is_over:
+            self._writer.push()
 
     async def _write(self) -> None:
         try:
@@ -306,8 +305,6 @@ class NativeSocket:
             # not reach it.
             logger.exception("Writing to a native socket failed")
             self.lose()
-        finally:
-            self._is_busy = False
 
     async def _write_some(self, session: Session) -> bool:
         connection = session.connection
@@ -501,6 +498,7 @@ class NativeSocket:
     def lose(self) -> None:
         """Note that the native socket is gone: the session is at home on its carrier again."""
         self._is_over = True
+        self._writer.stop()
         self.registry.natives.discard(self)
         if self._ack_timer is not None:
             self._ack_timer.cancel()
