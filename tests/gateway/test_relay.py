@@ -20,7 +20,7 @@ from emulation_server.gateway import Gateway
 from emulation_server.routing import Backend, Routes
 from tests.gateway import processes
 from tests.gateway.misbehaving import handshake
-from tests.support.client import TRANSPORTS, connect
+from tests.support.client import TRANSPORTS, Closed, Refused, connect
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +98,32 @@ async def test_headers_of_the_page_reach_the_backend(transport: str) -> None:
         "sec-websocket-extensions",
     ):
         assert name not in passed, name
+
+
+async def test_pages_of_other_origins() -> None:
+    """With cookies where they are allowed; the backend learns which origin it is."""
+    origins: list[str | None] = []
+
+    async def handler(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        headers = socket.request.headers
+        assert headers["Cookie"] == "a=b"
+        origins.append(headers["Origin"])
+        await socket.send("welcome")
+
+    headers = [("cookie", "a=b"), ("sec-fetch-site", "cross-site")]
+    with anyio.fail_after(TIMEOUT):
+        async with backend(handler) as url:
+            with processes.gateway(url, "--origin", "https://page.example") as (front, _):
+                for name in TRANSPORTS:
+                    allowed = "https://page.example"
+                    async with connect(front, name, headers=headers, origin=allowed) as socket:
+                        assert await socket.receive() == "welcome"
+                    with pytest.raises((Closed, Refused)):
+                        foreign = "https://other.example"
+                        async with connect(front, name, headers=headers, origin=foreign):
+                            pass
+    assert origins == ["https://page.example"] * len(TRANSPORTS)
 
 
 async def test_page_closes_when_the_backend_has_answered(transport: str) -> None:
