@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from emulation.protocol.frames import Frame, document
+from emulation.protocol.frames import Frame, counts, document
 
 if TYPE_CHECKING:
     from emulation.config import Config
@@ -131,7 +131,7 @@ class Carrier:
 
     def has_secret(self, secret: str) -> bool:
         """Compare in constant time."""
-        return hmac.compare_digest(self.secret.encode(), secret.encode("utf-8", "replace"))
+        return hmac.compare_digest(self.secret, secret)  # ASCII: see parse_request_head
 
     def hear(self) -> None:
         """Note that something authenticated has come."""
@@ -251,7 +251,7 @@ class Carrier:
             self._asked = self._loop.time()
             frames.append(_PING)
         for number in self._gone:
-            frames.append(document("gone", number))
+            frames.append(counts("gone", number))
         self._gone.clear()
         size = 0
         turns = {**self._greet, **self._dirty} if self._greet else self._dirty
@@ -277,12 +277,12 @@ class Carrier:
         credit = not connection.is_over and (greet or connection.owes_credit)
         if numbered or credit or greet:
             ack = connection.tell_ack()
-            frames.append(document("section", session.number, ack, first if numbered else 0))
+            frames.append(counts("section", session.number, ack, first if numbered else 0))
             if credit:
-                frames.append(document("credit", *connection.tell_credit()))
+                frames.append(counts("credit", *connection.tell_credit()))
             frames += numbered
         if session.ended_badly and connection.numbered == session.written:
-            frames.append(document("gone", session.number))
+            frames.append(counts("gone", session.number))
         return size
 
     # --- Requests ---------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ _LINES: Final = 20
 _PERIOD: Final = 60.0
 _WARNINGS: Final = 200
 
+# Combinations of headers that passed and need not be looked at again.
+_REMEMBERED: Final = 1000
+
 # Strict where a URL parser would be kind: an origin has no user, no path and no blanks.
 _NAME: Final = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
 _ORIGIN = re.compile(rf"([a-z][a-z0-9+.-]*)://{_NAME}", re.ASCII | re.IGNORECASE)
@@ -96,6 +99,7 @@ class OriginPolicy:
         proxies = list(trusted_proxies)
         self._trusts_any = "*" in proxies
         self._proxies = tuple(network(proxy) for proxy in proxies if proxy != "*")
+        self._passed: set[tuple[bytes | None, bytes | None, bytes | None, str | None]] = set()
         self._log = _Log([_text(origin) for origin in allowed], clock)
 
     def check(self, scope: Scope, verb: str) -> Decision:
@@ -104,10 +108,30 @@ class OriginPolicy:
         An absent Origin passes on the verbs with a body and on `sse`: the caller refuses a body
         of another content type, and an `sse` without a valid ticket.
         """
+        fields = dict(scope["headers"])
+        same = (
+            fields.get(b"origin"),
+            fields.get(b"host"),
+            fields.get(b"sec-fetch-site"),
+            scope.get("scheme"),
+        )
+        # A page's requests are all alike; what came twice, or through a proxy that names another
+        # host, is looked at each time. Whether there are cookies matters to an upgrade alone.
+        is_plain = (
+            len(fields) == len(scope["headers"])
+            and b"x-forwarded-host" not in fields
+            and b"origin" in fields
+        )
+        if is_plain and same in self._passed:
+            return Decision(True, same[0])
         seen = _Seen.of(scope)
         decision = self._decide(scope, seen, verb)
         if not decision.is_allowed:
             self._log.refusal(seen)
+        elif is_plain:
+            if len(self._passed) >= _REMEMBERED:
+                self._passed.clear()
+            self._passed.add(same)
         return decision
 
     def check_native(self, scope: Scope) -> Decision:

@@ -24,7 +24,7 @@ from emulation.protocol.frames import (
     TEXT,
     TEXT_PART,
     Frame,
-    document,
+    counts,
 )
 
 __all__ = [
@@ -61,7 +61,7 @@ def _refuse_constant(name: str) -> None:
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 _encode_string = json.encoder.encode_basestring_ascii
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class Encoder(Protocol):
@@ -110,7 +110,7 @@ class BinaryEncoder:
         return data
 
     def end(self) -> bytes:
-        return self.encode((document("end", self.size),))
+        return self.encode((counts("end", self.size),))
 
 
 def _head(kind: int, length: int) -> bytes:
@@ -231,7 +231,7 @@ class JSONEncoder:
         return data
 
     def end(self) -> bytes:
-        return self.encode((document("end", self.size),))
+        return self.encode((counts("end", self.size),))
 
 
 def _line_of(elements: list[bytes]) -> bytes:
@@ -286,6 +286,15 @@ class JSONDecoder:
                     raise _malformed("the body's count of bytes is wrong")
                 self.ended = True
         return frames
+
+
+def _decode_json(text: str) -> Any:
+    """Decode without looking for white space, as `decode` does, where there is none."""
+    if text[:1] == "[":
+        value, end = _decoder.raw_decode(text)
+        if end == len(text):
+            return value
+    return _decoder.decode(text)
 
 
 def _parse_array(text: bytes) -> list[Any]:

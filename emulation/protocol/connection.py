@@ -95,14 +95,15 @@ class Connection:
     """
 
     __slots__ = (
+        "_bytes_due",
         "_bytes_granted",
         "_bytes_queued",
         "_bytes_sent",
         "_bytes_taken",
         "_bytes_told",
         "_close_deadline",
-        "_credit_told",
         "_frames",
+        "_frames_due",
         "_frames_granted",
         "_part_size",
         "_pieces",
@@ -147,7 +148,9 @@ class Connection:
         self._bytes_queued = 0
         self._bytes_granted = limits.window_bytes
         self._frames_granted = limits.window_frames
-        self._credit_told = Credit(limits.window_bytes, limits.window_frames)
+        # The credit that is worth telling.
+        self._bytes_due = limits.window_bytes + _quarter(limits.window_bytes)
+        self._frames_due = limits.window_frames + _quarter(limits.window_frames)
         self.close_taken: tuple[int | None, str] | None = None
         self._close_deadline: float | None = None
 
@@ -409,26 +412,29 @@ class Connection:
     @property
     def granted(self) -> Credit:
         """How far the other side may send by now; it never falls."""
-        limits = self.limits
-        frames = self.received - len(self.inbox) + limits.window_frames
-        size = self._bytes_taken - self._bytes_queued + limits.window_bytes
-        self._bytes_granted = max(self._bytes_granted, size)
-        self._frames_granted = max(self._frames_granted, frames)
+        self._grant()
         return Credit(self._bytes_granted, self._frames_granted)
+
+    def _grant(self) -> None:
+        frames = self.received - len(self.inbox) + self.limits.window_frames
+        if frames > self._frames_granted:
+            self._frames_granted = frames
+        size = self._bytes_taken - self._bytes_queued + self.limits.window_bytes
+        if size > self._bytes_granted:
+            self._bytes_granted = size
 
     @property
     def owes_credit(self) -> bool:
         """Whether the credit has grown by a quarter of the window since it was told."""
-        size, frames = self.granted
-        told = self._credit_told
-        return size - told.bytes >= _quarter(self.limits.window_bytes) or (
-            frames - told.frames >= _quarter(self.limits.window_frames)
-        )
+        self._grant()
+        return self._bytes_granted >= self._bytes_due or self._frames_granted >= self._frames_due
 
     def tell_credit(self) -> Credit:
         """Return the credit, which the other side now is told."""
-        self._credit_told = self.granted
-        return self._credit_told
+        told = self.granted
+        self._bytes_due = told.bytes + _quarter(self.limits.window_bytes)
+        self._frames_due = told.frames + _quarter(self.limits.window_frames)
+        return told
 
     @property
     def owes_ack(self) -> bool:

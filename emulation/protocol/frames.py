@@ -20,6 +20,7 @@ __all__ = [
     "TEXT_PART",
     "WIRE_VERSION",
     "Frame",
+    "counts",
     "document",
 ]
 
@@ -42,3 +43,8 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 def document(*elements: Any) -> Frame:
     """Make the document frame of these elements; the first is its name."""
     return DOCUMENT, _encode(elements).encode("ascii")
+
+
+def counts(name: str, *numbers: int) -> Frame:
+    """Make the document frame of a name and counts, as most are: cheaper than by an encoder."""
+    return DOCUMENT, f'["{name}",{",".join(map(str, numbers))}]'.encode("ascii")

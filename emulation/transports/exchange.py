@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Generator, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import BrokenResourceError, ClosedResourceError
@@ -11,13 +11,14 @@ from anyio import BrokenResourceError, ClosedResourceError
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder, decode_body
-from emulation.protocol.frames import WIRE_VERSION, Frame, document
+from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame, document
 from emulation.protocol.handshake import Body, RequestHead, parse_body, parse_request_head
 from emulation.transports.headers import (
     OCTET_STREAM,
     Header,
     answer,
     check_upload,
+    empty_answer,
     retry_after,
 )
 
@@ -109,31 +110,28 @@ class Exchange:
         config = self.registry.config
         length, is_json = check_upload(self.marker.verb, self.scope["headers"], config.max_body)
         self.is_binary = not is_json
-        with _BodyDeadline(config.body_timeout) as deadline:
-            body = await self._read_all(length, deadline)
+        body = await self._read_all(length, config.body_timeout)
         self.is_read = True
         frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=config.max_body)
         self.head = parse_request_head(frames)
         self.body = parse_body(frames)
 
-    async def _read_all(self, limit: int, deadline: _BodyDeadline) -> bytes:
-        event = await deadline.guard(self.receive)
-        if event["type"] != "http.request":
-            raise ClientGone
-        body: bytes = event.get("body", b"")
-        if not event.get("more_body", False) and len(body) <= limit:
-            return body
-        pieces = [body]
-        size = len(body)
-        while event.get("more_body", False):
-            if size > limit:
-                raise RemoteProtocolError(413, CloseCode.TOO_BIG, "the body is over its length")
-            event = await deadline.guard(self.receive)
+    async def _read_all(self, limit: int, seconds: float) -> bytes:
+        deadline = self.registry.loop.time() + seconds
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            event = await _receive_until(deadline, self.receive)
             if event["type"] != "http.request":
                 raise ClientGone
-            pieces.append(event.get("body", b""))
-            size += len(pieces[-1])
-        return b"".join(pieces)
+            body: bytes = event.get("body", b"")
+            size += len(body)
+            if not event.get("more_body", False):
+                break
+            pieces.append(body)
+            if size > limit:
+                raise RemoteProtocolError(413, CloseCode.TOO_BIG, "the body is over its length")
+        return b"".join((*pieces, body)) if pieces else body
 
     async def drain(self) -> bool:
         """Read what is left of a refused body, so that the connection can be used again.
@@ -144,14 +142,14 @@ class Exchange:
         config = self.registry.config
         size = 0
         try:
-            with _BodyDeadline(config.body_timeout) as deadline:
-                while size <= config.max_body:
-                    event = await deadline.guard(self.receive)
-                    if event["type"] != "http.request":
-                        raise ClientGone
-                    size += len(event.get("body", b""))
-                    if not event.get("more_body", False):
-                        return True
+            deadline = self.registry.loop.time() + config.body_timeout
+            while size <= config.max_body:
+                event = await _receive_until(deadline, self.receive)
+                if event["type"] != "http.request":
+                    raise ClientGone
+                size += len(event.get("body", b""))
+                if not event.get("more_body", False):
+                    return True
         except RemoteProtocolError:
             return False
         return False
@@ -181,7 +179,7 @@ class Exchange:
     def answer_head(self, number: int | None = None) -> Frame:
         """Return the head that says which request this answers."""
         number = self.head.number if number is None else number
-        return document("head", WIRE_VERSION, self.marker.key, number)
+        return DOCUMENT, b'["head",%d,"%s",%d]' % (WIRE_VERSION, self.marker.key.encode(), number)
 
     async def respond(
         self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
@@ -209,7 +207,7 @@ class Exchange:
 
     async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
         """Answer 204; raises ClientGone."""
-        await self.start(204, answer(None, origin=self.origin, more=headers))
+        await self.start(204, empty_answer(origin=self.origin, more=headers))
         await self.finish(b"")
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
@@ -225,36 +223,77 @@ class Exchange:
         await self.respond(frames, status=error.status, more=extra)
 
 
-class _BodyDeadline:
-    """A deadline for reading a body, without a task for each wait (asyncio.wait_for makes one)."""
+async def _receive_until(deadline: float, receive: Receive) -> MutableMapping[str, Any]:
+    """Wait for the next event; raises RemoteProtocolError with 408 at the deadline."""
+    return await _Receiving(deadline, receive)
 
-    __slots__ = ("_expired", "_seconds", "_task", "_timer")
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._expired = False
+class _Receiving:
+    """A `receive` that has until a deadline: with a timer where it waits, which it rarely does.
 
-    def __enter__(self) -> _BodyDeadline:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
-        return self
+    It needs no task for each wait, as asyncio.wait_for does.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+    __slots__ = ("_deadline", "_has_expired", "_receive", "_task")
 
-    def _expire(self) -> None:
-        self._expired = True
-        if self._task is not None:
-            self._task.cancel()
+    def __init__(self, deadline: float, receive: Receive) -> None:
+        self._deadline = deadline
+        self._receive = receive
+        self._has_expired = False
+        self._task: asyncio.Task[Any] | None = None
 
-    async def guard(self, receive: Receive) -> MutableMapping[str, Any]:
-        """Wait for the next event; raises RemoteProtocolError with 408 at the deadline."""
+    def __await__(self) -> Generator[Any, Any, MutableMapping[str, Any]]:
+        waiting = self._receive().__await__()
         try:
-            return await receive()
+            first = next(waiting)
+        except StopIteration as stop:
+            event: MutableMapping[str, Any] = stop.value
+            return event
+        self._task = asyncio.current_task()
+        timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
+        try:
+            event = yield from _Begun(first, waiting)
+            return event
         except asyncio.CancelledError:
-            if not self._expired:
+            if not self._has_expired:
                 raise
             if hasattr(self._task, "uncancel"):  # Python 3.11
                 self._task.uncancel()  # type: ignore[union-attr]
             text = "the body did not come in time"
             raise RemoteProtocolError(408, CloseCode.ABNORMAL, text) from None
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self._has_expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class _Begun:
+    """An awaitable whose first step has been taken: what it yielded comes first."""
+
+    __slots__ = ("_first", "_is_first", "_waiting")
+
+    def __init__(self, first: Any, waiting: Generator[Any, Any, Any]) -> None:
+        self._first = first
+        self._is_first = True
+        self._waiting = waiting
+
+    def __iter__(self) -> _Begun:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        if self._is_first:
+            self._is_first = False
+            return self._first
+        return next(self._waiting) if value is None else self._waiting.send(value)
+
+    def throw(self, *exception: Any) -> Any:
+        return self._waiting.throw(*exception)
+
+    def close(self) -> None:
+        self._waiting.close()

@@ -34,6 +34,7 @@ __all__ = [
     "application_headers",
     "check_method",
     "check_upload",
+    "empty_answer",
     "preflight",
     "retry_after",
 ]
@@ -53,6 +54,8 @@ _COMMON: Final[Sequence[Header]] = (
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 )
+
+_EMPTY: Final = tuple(field for field in _COMMON if field[0] in (b"cache-control", b"vary"))
 
 # Emulation is the envelope of a 204; a page may read neither across origins unless it stands here.
 _CORS: Final[Sequence[Header]] = (
@@ -105,6 +108,15 @@ def answer(
         headers.append(content_type)
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
+    if origin is not None:
+        headers.append((b"access-control-allow-origin", origin))
+        headers.extend(_CORS)
+    return headers
+
+
+def empty_answer(*, origin: bytes | None = None, more: Iterable[Header] = ()) -> Headers:
+    """Return the headers of a 204: those of `answer` that are not about a body."""
+    headers = [*_EMPTY, *more]
     if origin is not None:
         headers.append((b"access-control-allow-origin", origin))
         headers.extend(_CORS)
@@ -165,7 +177,7 @@ def check_method(verb: str, method: str) -> None:
         raise RemoteProtocolError(400, 1002, "The upgrade to a WebSocket was lost on the way.")
 
 
-def check_upload(verb: str, headers: Iterable[Header], limit: int) -> Upload:
+def check_upload(verb: str, headers: Sequence[Header], limit: int) -> Upload:
     """Check the headers of a request with a body of at most `limit` bytes.
 
     The types admitted are none that a page may send to another origin without a preflight (Fetch,
@@ -173,6 +185,17 @@ def check_upload(verb: str, headers: Iterable[Header], limit: int) -> Upload:
 
     Raises RemoteProtocolError with status 400, 411, 413 or 415.
     """
+    fields = dict(headers)
+    if (
+        len(fields) == len(headers)
+        and fields.get(b"content-type") == _BINARY
+        and b"content-encoding" not in fields
+        and b"transfer-encoding" not in fields
+    ):
+        # Nothing came twice and all is as it should be, as nearly always.
+        size = fields.get(b"content-length", b"")
+        if size.isdigit() and len(size) < 10 and int(size) <= limit:
+            return Upload(int(size), False)
     found: dict[bytes, list[bytes]] = {
         b"content-type": [],
         b"content-encoding": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["VERBS", "Marker", "split_marker"]
@@ -33,6 +34,18 @@ def split_marker(query_string: bytes) -> tuple[Marker | None, bytes]:
     # Nearly every request of an application ends here.
     if b"emulation=" not in query_string:
         return None, query_string
+    if query_string.startswith(b"emulation=") and b"&" not in query_string:
+        # The URL of a carrier's own requests, which come again and again.
+        return _split_alone(query_string)
+    return _split(query_string)
+
+
+@lru_cache(4096)
+def _split_alone(query_string: bytes) -> tuple[Marker | None, bytes]:
+    return _split(query_string)
+
+
+def _split(query_string: bytes) -> tuple[Marker | None, bytes]:
     found = list(_MARKER.finditer(query_string))
     if len(found) != 1:
         return None, query_string

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
-from emulation.protocol.frames import WIRE_VERSION, Frame, document
+from emulation.protocol.frames import WIRE_VERSION, Frame, counts
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -31,8 +31,8 @@ async def upload(exchange: Exchange) -> None:
         )
         await exchange.respond_empty([(b"emulation", envelope)])
         return
-    frames = [document("written", attach, written)]
-    frames += (document("gone", number) for number in unknown)
+    frames = [counts("written", attach, written)]
+    frames += (counts("gone", number) for number in unknown)
     frames += _acknowledge(exchange, carrier)
     await exchange.respond(frames)
 
@@ -60,11 +60,11 @@ def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
         if session is None:
             continue
         connection = session.connection
-        frames.append(document("section", number, connection.tell_ack(), 0))
+        frames.append(counts("section", number, connection.tell_ack(), 0))
         if not connection.is_over:
-            frames.append(document("credit", *connection.tell_credit()))
+            frames.append(counts("credit", *connection.tell_credit()))
         if session.ended_badly and connection.numbered == connection.acknowledged:
-            frames.append(document("gone", number))
+            frames.append(counts("gone", number))
     return frames
 
 
