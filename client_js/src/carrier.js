@@ -255,7 +255,8 @@ export function createCarrier(url, choice, log) {
     log(text);
     // Not 413 and those which pass.
     if (/^40[345]|^41[15]/.test(text) || (error[1] === 400 && ++strikes >= STRIKES)) die(text);
-    return error[3] || 1;
+    // As long as the server's own Retry-After says.
+    return error[3] || 2;
   }
 
   /** @param {any[]} data `secret`, with its value and the node */

@@ -215,7 +215,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       open(documents.opened);
     } else if (isRefused) fail('refused');
     else if (documents.opening) ask(0);
-    else if (error[1]) ask(error[3] || 1);
+    else if (error[1]) ask(error[3] || 2);
     else if (++tries < TRIES) ask((pause = carrier.nextPause_(pause)));
     else if (!link) tryPlain();
   }
