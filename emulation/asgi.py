@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +121,7 @@ class WebSocketEmulation:
         exchange = Exchange(self._the_registry(), scope, receive, send, marker, query)
         decision = self._origins.check(scope, marker.verb)
         exchange.origin = decision.origin
+        exchange.needs_cors = not decision.is_same
         try:
             if not decision.is_allowed:
                 raise RemoteProtocolError(403, 1008, "this origin is not allowed")
@@ -176,7 +177,12 @@ class WebSocketEmulation:
     def _the_registry(self) -> Registry:
         """Return the registry of the running loop, made at the first request of ours."""
         registry = self._registry
-        if registry is None or registry.loop is not asyncio.get_running_loop():
+        # Not by get_running_loop, which asks for the process's id (a system call) until 3.12.
+        if (
+            registry is None
+            or registry.thread != threading.get_ident()
+            or not registry.loop.is_running()
+        ):
             registry = self._registry = Registry(self.config)
             on_going_down(registry.go_down)
         return registry

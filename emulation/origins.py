@@ -28,7 +28,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from emulation.config import Network, Scope, network
@@ -74,6 +74,8 @@ class Decision:
 
     is_allowed: bool
     origin: bytes | None = None
+    # As the browser says itself: it needs no CORS then.
+    is_same: bool = field(default=False, compare=False)
 
 
 class OriginPolicy:
@@ -99,7 +101,7 @@ class OriginPolicy:
         proxies = list(trusted_proxies)
         self._trusts_any = "*" in proxies
         self._proxies = tuple(network(proxy) for proxy in proxies if proxy != "*")
-        self._passed: set[tuple[bytes | None, bytes | None, bytes | None, str | None]] = set()
+        self._passed: dict[tuple[bytes | str | None, ...], Decision] = {}
         self._log = _Log([_text(origin) for origin in allowed], clock)
 
     def check(self, scope: Scope, verb: str) -> Decision:
@@ -123,7 +125,7 @@ class OriginPolicy:
             and b"origin" in fields
         )
         if is_plain and same in self._passed:
-            return Decision(True, same[0])
+            return self._passed[same]
         seen = _Seen.of(scope)
         decision = self._decide(scope, seen, verb)
         if not decision.is_allowed:
@@ -131,7 +133,7 @@ class OriginPolicy:
         elif is_plain:
             if len(self._passed) >= _REMEMBERED:
                 self._passed.clear()
-            self._passed.add(same)
+            self._passed[same] = decision
         return decision
 
     def check_native(self, scope: Scope) -> Decision:
@@ -159,7 +161,9 @@ class OriginPolicy:
         else:
             origin = _parsed(seen.origin)
             is_allowed = origin is not None and self._is_allowed(scope, seen, origin)
-        return Decision(True, seen.origin) if is_allowed else Decision(False)
+        if not is_allowed:
+            return Decision(False)
+        return Decision(True, seen.origin, seen.site == b"same-origin")
 
     def _is_allowed(self, scope: Scope, seen: _Seen, origin: _Origin) -> bool:
         if self._has_any or origin in self._allowed or seen.site == b"same-origin":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,6 +42,7 @@ class Registry:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self.node = config.node_name
         self.limits = limits_of(config)
         self.deadlines = Deadlines(self.loop)

@@ -60,6 +60,7 @@ class Exchange:
         "is_ended",
         "is_read",
         "marker",
+        "needs_cors",
         "origin",
         "query",
         "receive",
@@ -83,8 +84,9 @@ class Exchange:
         self.send = send
         self.marker = marker
         self.query = query
-        # The allowed Origin of the request, for the answer's CORS headers.
+        # The allowed Origin of the request, and whether the answer has to name it.
         self.origin: bytes | None = None
+        self.needs_cors = True
         self.is_binary = False
         # Whether the request's body has all come, and whether it has its `end`.
         self.is_read = False
@@ -121,7 +123,7 @@ class Exchange:
         pieces: list[bytes] = []
         size = 0
         while True:
-            event = await _receive_until(deadline, self.receive)
+            event = await _Receiving(deadline, self.receive)
             if event["type"] != "http.request":
                 raise ClientGone
             body: bytes = event.get("body", b"")
@@ -144,7 +146,7 @@ class Exchange:
         try:
             deadline = self.registry.loop.time() + config.body_timeout
             while size <= config.max_body:
-                event = await _receive_until(deadline, self.receive)
+                event = await _Receiving(deadline, self.receive)
                 if event["type"] != "http.request":
                     raise ClientGone
                 size += len(event.get("body", b""))
@@ -181,13 +183,18 @@ class Exchange:
         number = self.head.number if number is None else number
         return DOCUMENT, b'["head",%d,"%s",%d]' % (WIRE_VERSION, self.marker.key.encode(), number)
 
+    @property
+    def named_origin(self) -> bytes | None:
+        """The Origin that the answer's CORS headers name, None where a page needs none."""
+        return self.origin if self.needs_cors else None
+
     async def respond(
         self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
     ) -> None:
         """Answer with a body of these frames behind the head."""
         encoder = self.encoder()
         body = encoder.encode((self.answer_head(), *frames)) + encoder.end()
-        headers = answer(OCTET_STREAM, origin=self.origin, length=len(body), more=more)
+        headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
         await self.start(status, headers)
         await self.finish(body)
 
@@ -207,7 +214,7 @@ class Exchange:
 
     async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
         """Answer 204; raises ClientGone."""
-        await self.start(204, empty_answer(origin=self.origin, more=headers))
+        await self.start(204, empty_answer(origin=self.named_origin, more=headers))
         await self.finish(b"")
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
@@ -223,15 +230,11 @@ class Exchange:
         await self.respond(frames, status=error.status, more=extra)
 
 
-async def _receive_until(deadline: float, receive: Receive) -> MutableMapping[str, Any]:
-    """Wait for the next event; raises RemoteProtocolError with 408 at the deadline."""
-    return await _Receiving(deadline, receive)
-
-
 class _Receiving:
-    """A `receive` that has until a deadline: with a timer where it waits, which it rarely does.
+    """Wait for the next event; raises RemoteProtocolError with 408 at the deadline.
 
-    It needs no task for each wait, as asyncio.wait_for does.
+    There is a timer only where `receive` waits, which it rarely does, and no task for each wait, as
+    asyncio.wait_for makes one.
     """
 
     __slots__ = ("_deadline", "_has_expired", "_receive", "_task")
