@@ -279,7 +279,7 @@ static void request(conn *which, const char *method, const char *path, const cha
     if (which->state != IDLE) die("two requests on one connection");
     buffer *out = &which->out;
     print(out, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: load\r\nAccept: */*\r\n"
-               "Origin: http://127.0.0.1:%d\r\n", method, path, port, port);
+               "Origin: http://127.0.0.1:%d\r\nSec-Fetch-Site: same-origin\r\n", method, path, port, port);
     if (type) print(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
     append(out, "\r\n", 2);
     if (size) append(out, body, size);
@@ -291,7 +291,7 @@ static void handshake(conn *which, const char *path, const char *subprotocol) {
     open_conn(which);
     print(&which->out,
           "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: load\r\n"
-          "Origin: http://127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Origin: http://127.0.0.1:%d\r\nSec-Fetch-Site: same-origin\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
           path, port, port);
     if (subprotocol) print(&which->out, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);

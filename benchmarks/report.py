@@ -164,7 +164,7 @@ def _chart(title: str, rows: list[dict[str, Any]]) -> str:
         f"<title>{escape(title)}: ratio to a native WebSocket of raw ASGI</title>",
         f'<rect width="760" height="{height}" fill="#fff"/>',
         f'<text x="12" y="24" font-size="15" fill="#222">{escape(title)}</text>',
-        '<text x="12" y="43" fill="#666">messages a second, raw ASGI on native WebSocket = 1</text>',
+        '<text x="12" y="43" fill="#666">messages a second, raw ASGI, native WebSocket = 1</text>',
     ]
     for index, row in enumerate(rows):
         ratio, y = row["ratio"], 56 + 22 * index
