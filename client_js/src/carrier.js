@@ -19,7 +19,7 @@ import { listen } from './transports/sse.js';
  * @property {string} name_ of the transport
  * @property {number} number_
  * @property {number} frames_ that came, the head included
- * @property {boolean} hasNews_ whether numbered frames came
+ * @property {boolean} hasNews_ whether numbered frames or more credit came
  * @property {Documents} documents_ `head` is among them where the answer is ours
  * @property {number} since_
  * @property {boolean} isProved_
@@ -182,7 +182,8 @@ export function createCarrier(url, choice, log) {
         if (name === 'gone') session.fail_('gone');
         else session.connection_.acknowledge_(data[2]);
       } else if (name === 'credit') {
-        if (session) session.connection_.credit_(data);
+        // A poll may be answered for its sake.
+        if (session && session.connection_.credit_(data)) reading.hasNews_ = true;
       } else if (name === 'secret') learn(data);
       else if (name === 'ping') isPinged = true;
     }
@@ -254,7 +255,7 @@ export function createCarrier(url, choice, log) {
     var text = error[1] + ' ' + error[2];
     log(text);
     // Not 413 and those which pass.
-    if (/^40[345]|^41[15]/.test(text) || (error[1] === 400 && ++strikes >= STRIKES)) die(text);
+    if (/^4(.1|0[345]|15)/.test(text) || (error[1] === 400 && ++strikes >= STRIKES)) die(text);
     // As long as the server's own Retry-After says.
     return error[3] || 2;
   }
@@ -702,7 +703,7 @@ export function createCarrier(url, choice, log) {
         isSuspended = false;
       }
       // What was open before a sleep, or on another network, is not believed.
-      if (now() - heardAt > 1) attach('probed');
+      if (now() - heardAt > 1) attach('resumed');
       sessions.slice().forEach(function (session) {
         session.notice_(isSuspended);
       });

@@ -234,10 +234,15 @@ export function createConnection(sink) {
       }
     },
 
-    /** @param {any[]} document `credit`, with bytes and frames */
+    /**
+     * @param {any[]} document `credit`, with bytes and frames
+     * @returns {boolean} whether it has grown
+     */
     credit_: function (document) {
+      var before = creditBytes;
       creditBytes = Math.max(creditBytes, document[1]);
       creditFrames = Math.max(creditFrames, document[2]);
+      return creditBytes > before;
     },
 
     /** @returns {number} the ack, which the server now is told */

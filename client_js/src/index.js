@@ -10,6 +10,9 @@ import { createWebSocketClass } from './websocket.js';
 /** The version of the shim, as the page may read it. */
 var version = '__VERSION__';
 
+var document = scope.document;
+var location = scope.location || {};
+
 /**
  * @param {any} value a list, or a text with blanks or commas
  * @returns {any[]}
@@ -34,8 +37,7 @@ function overHTTP(url) {
  * @returns {string} empty where it is invalid
  */
 function absolute(url) {
-  var document = scope.document;
-  var base = document ? document.baseURI : scope.location && scope.location.href;
+  var base = document ? document.baseURI : location.href;
   // The objects of PhantomJS's have no attributes.
   if (scope.URL && 'href' in scope.URL.prototype) {
     try {
@@ -53,7 +55,6 @@ function absolute(url) {
 /** @param {any} settings the page's, from before the script */
 function setUp(settings) {
   var Native = scope.WebSocket;
-  var document = scope.document;
   var scripts = document ? document.getElementsByTagName('script') : [];
   // Engines without `currentScript` run a script when it is the last one in the document.
   var script = (document && document.currentScript) || scripts[scripts.length - 1];
@@ -68,10 +69,9 @@ function setUp(settings) {
   }
 
   // In a worker the script's own URL is not known: its origin, and every path.
-  var source = script && script.src;
-  var place = source || (scope.location && (scope.location.origin || scope.location.href));
+  var place = (script && script.src) || location.origin || location.href;
   var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec(place) || [];
-  var directory = (source && home[2]) || '/';
+  var directory = home[2] || '/';
 
   /** @type {Record<string, string>} */
   var origins = {};

@@ -193,7 +193,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
-    if (!carrier.choice_.has_('websocket')) return fail('no answer');
+    if (!carrier.choice_.has_('websocket')) return fail('failed');
     announce('websocket', 'plain');
     leave();
     sink.onplain_();
@@ -403,7 +403,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     close_: function (data) {
       if (state === OPENING) {
         if (carrier.choice_.hasHTTP_()) carrier.cancel_(session);
-        return fail('closed');
+        return fail('close');
       }
       connection.close_(data);
       flush();
