@@ -57,7 +57,7 @@ enum state { CLOSED, IDLE, HEAD, LENGTH, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, 
 typedef struct {
     int fd;
     enum state state;
-    bool wants_out, is_head_seen;
+    bool wants_out, closes;
     int status;
     size_t left, need;
     buffer in, out;
@@ -946,6 +946,7 @@ static void take_answer(client *c) {
 
 static void on_end(conn *which) {
     client *c = which->client;
+    if (which->closes) close_conn(which);
     if (which == &c->up) {
         if (is_ours()) take_answer(c);
         c->is_uploading = false;
@@ -966,12 +967,13 @@ static size_t parse_head(conn *which, const char *data, size_t size) {
     size_t used = (size_t)(end - data) + 4;
     which->status = atoi(data + 9);
     which->left = 0;
+    which->closes = false;
     enum state next = LENGTH;
     for (const char *line = data; line < end;) {
         line = (const char *)memchr(line, '\n', used) + 1;
         if (!strncasecmp(line, "content-length:", 15)) which->left = strtoul(line + 15, NULL, 10);
         else if (!strncasecmp(line, "transfer-encoding:", 18)) next = CHUNK_SIZE;
-        else if (!strncasecmp(line, "connection: close", 17)) die("the connection is not kept");
+        else if (!strncasecmp(line, "connection: close", 17)) which->closes = true;
         if (line > end) break;
     }
     if (which->status == 101) next = SOCKET;

@@ -55,10 +55,12 @@ def _bar(row: dict[str, Any]) -> str:
         return ""
     sign = "≤" if bar["is_most"] else "≥"
     met = {True: "met", False: "not met", None: "not measured"}[bar["is_met"]]
-    beside = (
-        "" if bar["beside"] == "raw-ws" else f" of {bar['measured'] and _ratio(bar['measured'])}"
+    if bar["beside"] == "raw-ws":
+        return f"{sign} {bar['value']:g}: {met}"
+    return (
+        f"{sign} {bar['value']:g} of raw ASGI's {LABELS[bar['beside']]}: {met},"
+        f" {_ratio(bar['measured'])}"
     )
-    return f"{sign} {bar['value']:g}{beside}: {met}"
 
 
 def _value(row: dict[str, Any], metric: str) -> str:
