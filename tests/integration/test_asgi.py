@@ -393,7 +393,8 @@ async def test_the_application_may_change_its_scope() -> None:
 
 def test_many_loops_wrap_the_signals_once() -> None:
     app = WebSocketEmulation(Starlette(routes=ROUTES))
-    before = signal.getsignal(signal.SIGINT)
+    # Another test of this process may have left a handler of its own.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def ask() -> None:
         transport = httpx.ASGITransport(app)
