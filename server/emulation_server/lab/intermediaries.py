@@ -334,7 +334,8 @@ class Gzip(Mode):
 
     def compresses(self, exchange: Exchange, answer: Answer) -> bool:
         accepts = "gzip" in exchange.headers.get("Accept-Encoding")
-        return accepts and "Content-Encoding" not in answer.headers
+        has_body = answer.status not in (204, 304)
+        return accepts and has_body and "Content-Encoding" not in answer.headers
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
         if self.compresses(exchange, answer) and exchange.method != "HEAD":
