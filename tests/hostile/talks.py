@@ -1,0 +1,62 @@
+"""Talk from Chromium through a laboratory, and compare what both sides saw."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.support import recorded
+from tests.support.numbered import Sender, message
+
+SCRIPT = Path(__file__).parent / "talk.js"
+LEAD = 64
+
+
+async def time_to_echo(page: Page, server_url: str) -> tuple[float, str | None]:
+    """Return the seconds to the first echo, and the transport on which the application started."""
+    token = secrets.token_hex(8)
+    took: float = await page.evaluate("path => timeToEcho(path)", f"/echo?token={token}")
+    [start] = await recorded.starts(server_url, token)
+    return took / 1000, start["transport"]
+
+
+async def converse(page: Page, server_url: str, count: int) -> list[str]:
+    """Exchange `count` numbered messages each way and close.
+
+    Returns the transports that the application saw. Raises AssertionError unless both sides have
+    had all of them, unaltered, and the same close, from one start.
+    """
+    token = secrets.token_hex(8)
+    outcome: dict[str, Any] = await page.evaluate(
+        "options => exchange(options)",
+        {
+            "path": f"/numbered?n={count}&token={token}",
+            "ours": messages("page", count),
+            "theirs": messages("server", count),
+            "lead": LEAD,
+        },
+    )
+    starts = await recorded.starts(server_url, token)
+    transports: list[str] = outcome.pop("transports")
+    assert outcome == {
+        "received": count,
+        "altered": 0,
+        "first": "",
+        "close": [4000, "complete", True],
+    }
+    assert len(starts) == 1
+    [disconnect] = await recorded.disconnects(server_url, token)
+    assert (disconnect["code"], disconnect["received"]) == (4000, count)
+    return transports
+
+
+def messages(sender: Sender, count: int) -> list[tuple[bool, str]]:
+    """Return messages 1 to `count` as talk.js takes them."""
+    numbered = [message(sender, number) for number in range(1, count + 1)]
+    return [
+        (False, each) if isinstance(each, str) else (True, each.decode("latin-1"))
+        for each in numbered
+    ]
