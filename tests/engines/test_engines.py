@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-import anyio
-import httpx
 import pytest
 
 from tests.engines import table
-from tests.engines.engines import ENGINES, NATIVE, OWN, Engine, opened
+from tests.engines.engines import ENGINES, NATIVE, OWN, Engine
+from tests.engines.reports import reports
 from tests.support import recorded
 from tests.support.servers import Servers
 
@@ -22,7 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 APPLICATION = "tests.engines.app:app"
 # A run reports itself after 25 s, whatever its state.
-START_TIME = 30
 RUN_TIME = 30
 SOCKETS = 3
 
@@ -30,32 +26,12 @@ Measured: TypeAlias = dict[Engine, dict[str, dict[str, Any]]]
 
 
 async def run(engine: Engine, runs: Sequence[str], url: str) -> dict[str, dict[str, Any]]:
-    """Let `engine` do the `runs`, one after another, and return what it reported of each."""
+    """Let `engine` do the `runs` and return what it reported, and what the server saw, of each."""
     token = secrets.token_hex(8)
-    address = f"{url}/page?token={token}&runs={','.join(runs)}&at=0"
-    results: list[dict[str, Any]] = []
-    with tempfile.NamedTemporaryFile(prefix=f"{engine.name}-") as log:
-        with opened(engine, address, log) as process:
-            try:
-                with anyio.fail_after(START_TIME + RUN_TIME * len(runs)):
-                    while len(results) < len(runs):
-                        assert process.poll() in (None, 0), f"{engine.name} ended by itself"
-                        await anyio.sleep(0.05)
-                        results = await reported(url, token)
-            except BaseException:
-                log.seek(0)
-                print(f"{engine.name} printed:", log.read().decode(errors="replace"), sep="\n")
-                print("It reported:", json.dumps(results, indent=1), sep="\n")
-                raise
+    results = await reports(engine, runs, url, run_time=RUN_TIME, token=token)
     for result in results:
         result["starts"] = await recorded.starts(url, f"{token}-{result['run']}.")
     return {result["run"]: result for result in results}
-
-
-async def reported(url: str, token: str) -> list[dict[str, Any]]:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        results: list[dict[str, Any]] = (await client.get(f"{url}/results/{token}")).json()
-    return results
 
 
 def failures(engine: Engine, results: dict[str, dict[str, Any]]) -> list[str]:
