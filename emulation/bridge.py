@@ -2,14 +2,15 @@
 
 The application sees what uvicorn would give it; where servers differ, uvicorn's answer counts.
 One departure, wanted: an exception after the accept closes with 1011 (RFC 6455 section 7.4.1)
-instead of cutting the connection.
+instead of cutting the connection. One event more: `websocket.fail` fails the connection (section
+7.1.7), for an application that relays one which was failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulation.exceptions import LocalProtocolError
@@ -41,9 +42,13 @@ class Accepted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The application's refusal, with the HTTP status that a native handshake would get."""
+    """The application's refusal, with the HTTP status that a native handshake would get.
+
+    Its headers are those that the page may have: a browser stores the cookies of a refusal too.
+    """
 
     status: int
+    headers: Sequence[Header] = ()
 
 
 class Binding(NamedTuple):
@@ -62,6 +67,7 @@ class Start:
     __slots__ = (
         "_deadline",
         "_decided",
+        "_headers",
         "_is_cancelled",
         "_passed",
         "_registry",
@@ -85,7 +91,7 @@ class Start:
         passed: Callable[[list[Header]], list[Header]],
     ) -> None:
         self._registry = registry
-        # Chooses those headers of the application's accept that reach the page.
+        # Chooses those headers of the application's answer that reach the page.
         self._passed = passed
         self.nonce = nonce
         # The carrier's key in the URL of its native sockets, "" where there has been none.
@@ -98,7 +104,9 @@ class Start:
         self.joinable_until = 0.0
         self._decided = asyncio.Event()
         self._deadline = 0.0
+        # Of a denial response that has begun.
         self._status = 0
+        self._headers: list[Header] = []
         self._task: asyncio.Task[None] | None = None
         self.check_at: float | None = None
         registry.starts[nonce] = self
@@ -217,6 +225,8 @@ class Start:
             await self._send_message(event)
         elif kind == "websocket.close":
             self._send_close(event)
+        elif kind == "websocket.fail":
+            self.session.fail("its other end broke the protocol", is_failed=True)
         else:
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.send' or 'websocket.close', but got '{kind}'."
@@ -232,13 +242,14 @@ class Start:
                 )
             # The body of a denial does not reach a page: a native WebSocket hides it too.
             if not event.get("more_body", False):
-                self._decide(Refused(self._status))
+                self._decide(Refused(self._status, self._headers))
         elif kind == "websocket.accept":
             headers = self._passed(list(event.get("headers") or ()))
             self._decide(Accepted(event.get("subprotocol") or "", headers))
         elif kind == "websocket.close":
             self._decide(Refused(403))
         elif kind == "websocket.http.response.start":
+            self._headers = self._passed(list(event.get("headers") or ()))
             self._status = event["status"]
         else:
             raise RuntimeError(

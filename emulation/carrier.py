@@ -282,7 +282,7 @@ class Carrier:
                 frames.append(counts("credit", *connection.tell_credit()))
             frames += numbered
         if session.ended_badly and connection.numbered == session.written:
-            frames.append(counts("gone", session.number))
+            frames.append(session.gone)
         return size
 
     # --- Requests ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.connection import Connection, Limits, State
+from emulation.protocol.frames import Frame, counts
 from emulation.protocol.handshake import is_count
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Session:
         "_answer_by",
         "_closed_at",
         "_has_told",
+        "_is_failed",
         "_loop",
         "_receivers",
         "_senders",
@@ -125,6 +127,8 @@ class Session:
         self.disconnect: Disconnect | None = None
         self.closed_by_application = False
         self._has_told = False
+        # Whether the other end of a relay broke the protocol: see `gone`.
+        self._is_failed = False
         self._closed_at = 0.0
         # Until when an application that answers closes itself may do so.
         self._answer_by: float | None = None
@@ -263,6 +267,11 @@ class Session:
         """Whether the page has to be told that there will be no close (1006)."""
         return self.connection.state is State.FAILED
 
+    @property
+    def gone(self) -> Frame:
+        """The document that tells the page so; a failed connection has an `error` event too."""
+        return counts("gone", self.number, *((1,) if self._is_failed else ()))
+
     def take_section(self, section: Section) -> None:
         """Take what a body says of this session; a fault in it ends this session alone."""
         try:
@@ -320,10 +329,15 @@ class Session:
         self.connection.send_close(self._loop.time(), error.close_code, error.text)
         self._end(Disconnect(error.close_code, error.text))
 
-    def fail(self, why: str) -> None:
-        """End the session without a close (1006 at both ends)."""
+    def fail(self, why: str, *, is_failed: bool = False) -> None:
+        """End the session without a close (1006 at both ends).
+
+        `is_failed` where a native connection would have been failed (RFC 6455 section 7.1.7), and
+        not lost.
+        """
         if self.connection.is_over:
             return
+        self._is_failed = is_failed
         logger.info("session %s ended with 1006: %s", self.id, why, extra=self._logged)
         self.connection.fail()
         self._end(Disconnect(CloseCode.ABNORMAL, ""))

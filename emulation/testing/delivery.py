@@ -9,7 +9,7 @@ from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.connection import Credit
 from emulation.protocol.frames import LAST_NUMBERED, Frame
 from emulation.protocol.handshake import is_count, parse_section
-from emulation.testing.exceptions import Failure, GivenUp
+from emulation.testing.exceptions import Failure, gone
 from emulation.testing.socket import EmulatedWebSocket
 
 __all__ = ["Delivery"]
@@ -68,7 +68,7 @@ class Delivery:
             self.is_empty = False
             socket = self._sockets.get(document[1])
             if socket:
-                socket.fail(GivenUp("the server has no such session"))
+                socket.fail(gone(document))
         elif name == "written" and len(document) > 2:
             self._on_written(document[1], document[2])
         elif name == "ping":

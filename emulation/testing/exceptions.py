@@ -11,9 +11,12 @@ EmulationError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from emulation.exceptions import EmulationError
 
-__all__ = ["Closed", "Failure", "GivenUp", "KeyTaken", "Refused", "TooLarge"]
+__all__ = ["Closed", "Failure", "GivenUp", "KeyTaken", "Refused", "TooLarge", "gone"]
 
 
 class Refused(EmulationError):
@@ -64,3 +67,10 @@ class KeyTaken(Failure):
 
 class GivenUp(Failure):
     """Say that trying again is of no use."""
+
+
+def gone(document: Sequence[Any]) -> GivenUp:
+    """Return what the document `gone` says (docs/protocol.md section 3.1)."""
+    if len(document) > 2 and document[2] == 1:
+        return GivenUp("the connection was failed")
+    return GivenUp("the server has no such session")

@@ -26,7 +26,7 @@ from emulation.protocol.frames import (
     document,
 )
 from emulation.protocol.handshake import RESUME_SUBPROTOCOL, SUBPROTOCOL_PREFIX
-from emulation.testing.exceptions import Failure, GivenUp, Refused
+from emulation.testing.exceptions import Failure, GivenUp, Refused, gone
 from emulation.testing.native import dial
 from emulation.testing.patience import Patience
 from emulation.testing.socket import EmulatedWebSocket
@@ -193,7 +193,7 @@ class NativeHome:
         if payload[0] == "refused" and len(payload) > 2:
             raise Refused(payload[2])
         if payload[0] == "gone":
-            raise GivenUp("the server has no such session")
+            raise gone(payload)
         if payload[0] == "error" and len(payload) > 2:
             kind = Failure if payload[1] in _RETRIED_STATUS else GivenUp
             raise kind(f"{payload[1]}: {payload[2]}")

@@ -143,7 +143,7 @@ def retry_after(seconds: float) -> Header:
 
 
 def application_headers(headers: Iterable[Header]) -> Headers:
-    """Return those headers of an application's accept that may stand on our answer.
+    """Return those headers of an application's accept or refusal that may stand on our answer.
 
     Set-Cookie and the X- fields pass; framing, caching and hop-by-hop fields are the answer's own.
 
@@ -153,7 +153,7 @@ def application_headers(headers: Iterable[Header]) -> Headers:
     for name, value in headers:
         name = bytes(name).lower()
         if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise LocalProtocolError(f"The application's accept has a malformed header: {name!r}.")
+            raise LocalProtocolError(f"The application's answer has a malformed header: {name!r}.")
         if name == b"set-cookie" or _is_passed_extension(name):
             passed.append((name, bytes(value)))
     return passed

@@ -69,7 +69,7 @@ async def serve_open(exchange: Exchange, app: App) -> None:
         await _answer_opened(exchange, carrier, start, frames)
     else:
         frames.append(document("refused", number, decision.status))
-        await exchange.respond(frames, status=403)
+        await exchange.respond(frames, status=403, more=decision.headers)
 
 
 async def _answer_opened(

@@ -64,7 +64,7 @@ def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
         if not connection.is_over:
             frames.append(counts("credit", *connection.tell_credit()))
         if session.ended_badly and connection.numbered == connection.acknowledged:
-            frames.append(counts("gone", number))
+            frames.append(session.gone)
     return frames
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
@@ -119,7 +119,7 @@ async def _open(
         start.touch()
     start.key = native.key
     decision = await start.wait(registry.config.open_answer_time)
-    await native.accept(selected, decision.headers if isinstance(decision, Accepted) else [])
+    await native.accept(selected, [] if decision is None else decision.headers)
     if native.carrier is not None:
         await native.say(document("secret", native.carrier.secret, registry.node))
     native.start = start
@@ -171,7 +171,7 @@ class NativeSocket:
 
     # --- What goes down ---------------------------------------------------------------------------
 
-    async def accept(self, subprotocol: str, headers: list[tuple[bytes, bytes]]) -> None:
+    async def accept(self, subprotocol: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer the upgrade."""
         self._is_accepted = True
         self.registry.natives.add(self)
@@ -322,7 +322,7 @@ class NativeSocket:
             await self.say(_PING)
             return True
         if session.ended_badly:
-            await self.say(document("gone", session.number))
+            await self.say(session.gone)
             await self.close()
             return False
         if connection.owes_credit and not connection.is_over:

@@ -30,6 +30,9 @@ logger = logging.getLogger("emulation_server.gateway")
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
 _HINT: Final = b"This is a WebSocket gateway: connect with a WebSocket, or with /emulation.js.\n"
 
+# The extensions of servers that know what a relay needs.
+_OURS: Final = ("emulation", "native")
+
 Failed = Callable[[str], None]
 
 
@@ -113,10 +116,12 @@ class Gateway:
         receive: Receive,
         send: Send,
     ) -> None:
-        # The page's close fires when the backend has answered.
-        for name in ("emulation", "native"):
-            if name in scope["extensions"]:
-                scope["extensions"][name]["answers_close"] = True
+        extension = next(
+            (scope["extensions"][name] for name in _OURS if name in scope["extensions"]), None
+        )
+        if extension is not None:
+            # The page's close fires when the backend has answered.
+            extension["answers_close"] = True
         try:
             await send(
                 {
@@ -126,6 +131,8 @@ class Gateway:
                 }
             )
             broken = await _Relay(backend, first, receive, send).run()
+            if broken and extension is not None and _has_failed(backend):
+                await send({"type": "websocket.fail"})
         except OSError:
             return  # the client has left
         finally:
@@ -220,6 +227,12 @@ class _Relay:
             )
         except (OSError, RuntimeError):
             pass  # the client has its close already, where its server answers by itself
+
+
+def _has_failed(backend: ClientConnection) -> bool:
+    """Whether the backend broke the protocol, and did not just break off."""
+    fault = backend.protocol.parser_exc
+    return fault is not None and not isinstance(fault, EOFError)
 
 
 def _is_lost(event: Event) -> bool:

@@ -2,7 +2,8 @@
 
 uvicorn answers a client's close at once, with the client's own code. A relay has to answer when the
 other end has answered, and with the code that came from there. An application asks for that much as
-it does of the emulation: `scope["extensions"]["native"]["answers_close"] = True`.
+it does of the emulation: `scope["extensions"]["native"]["answers_close"] = True`. Where the other
+end broke the protocol, `websocket.fail` breaks it here, for the client to fail the connection.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
 
 __all__ = ["AnsweringProtocol"]
+
+
+# A frame of an opcode that there is not (RFC 6455 section 5.2).
+_RESERVED = b"\x8f\x00"
 
 
 class AnsweringProtocol(WebSocketsSansIOProtocol):
@@ -56,6 +61,10 @@ class AnsweringProtocol(WebSocketsSansIOProtocol):
             super().shutdown()
 
     async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.fail":
+            self.transport.write(_RESERVED)
+            self.transport.close()
+            return
         if not self._owes_close:
             await super().send(message)
             return

@@ -40,6 +40,7 @@ async def refuse(websocket: WebSocket) -> None:
 
 async def deny(websocket: WebSocket) -> None:
     response = PlainTextResponse("Who are you?", 401, {"x-reason": "nobody"})
+    response.set_cookie("denied", "yes")
     await websocket.send_denial_response(response)
 
 

@@ -122,6 +122,7 @@ const scenarios = {
     const peer = stage.start('/deny');
     await peer.next('error');
     equal(await peer.closed(), [1006, '', false]);
+    equal(document.cookie, 'denied=yes');
   },
 
   async subprotocols(stage) {

@@ -1,4 +1,4 @@
-"""An application that answers closes itself: `answers_close` in the extension of its scope."""
+"""An application that relays an end: `answers_close` in its scope, and `websocket.fail`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from emulation import Config, WebSocketEmulation
-from emulation.testing import TRANSPORTS, connect
+from emulation.testing import TRANSPORTS, Closed, connect
 
 TIMEOUT = 10.0
 
@@ -91,3 +91,21 @@ async def test_answer_that_does_not_come_in_time_is_1006(transport: str) -> None
         async with connect("/", transport=transport, app=app) as socket:
             await socket.close(1000)
             assert socket.close_code == 1006
+
+
+async def test_failed_connection(transport: str) -> None:
+    """It comes behind the data, and is told from one that was lost."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": "first"})
+        await send({"type": "websocket.fail"})
+
+    with anyio.fail_after(TIMEOUT):
+        async with connect("/", transport=transport, app=WebSocketEmulation(app)) as socket:
+            assert await socket.receive() == "first"
+            with pytest.raises(Closed) as closed:
+                await socket.receive()
+            assert closed.value.code == 1006
+            assert "failed" in str(closed.value.__cause__)

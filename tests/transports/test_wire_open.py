@@ -133,12 +133,13 @@ async def test_refusals_are_the_same_for_all_who_join(served: Served) -> None:
 
 
 async def test_denial_keeps_its_status(served: Served) -> None:
+    headers = [(b"x-why", b"law"), (b"Set-Cookie", b"seen=yes"), (b"content-language", b"en")]
     page = served.page("/puppet")
     await page.open(nonce=(nonce := drawn()))
     endpoint = await served.stage.endpoint()
     assert "websocket.http.response" in endpoint.scope["extensions"]
     await endpoint.receive()
-    await endpoint.send("http.response.start", status=451, headers=[(b"x-why", b"law")])
+    await endpoint.send("http.response.start", status=451, headers=headers)
     await endpoint.send("http.response.body", body=b"reflect-me", more_body=True)
     assert (await page.open(nonce=nonce)).document("opening") is not None
     await endpoint.send("http.response.body")
@@ -146,6 +147,8 @@ async def test_denial_keeps_its_status(served: Served) -> None:
     assert answer.status == 403
     assert answer.document("refused") == ["refused", 1, 451]
     assert b"reflect-me" not in answer.body
+    assert answer.headers["set-cookie"] == "seen=yes"
+    assert "content-language" not in answer.headers
     endpoint.leave()
 
 
