@@ -133,6 +133,14 @@ def serve(
             "--admin-token", help="What a request for the sessions must bring as its bearer token."
         ),
     ] = "",
+    doctor: Annotated[
+        bool,
+        _option(
+            "--doctor/--no-doctor",
+            help="Serve a page, /.websocket-emulation/doctor/, that shows what a visitor's network"
+            " lets pass.",
+        ),
+    ] = False,
     ssl_keyfile: Annotated[Path | None, _file("--ssl-keyfile", help="The private key.")] = None,
     ssl_keyfile_password: Annotated[
         str, _option("--ssl-keyfile-password", help="The private key's password.")
@@ -255,6 +263,7 @@ def serve(
         unix=unix,
         admin=_checked(parse_address, admin) if admin else None,
         admin_token=admin_token,
+        doctor=doctor,
         forwarded_allow_ips=[
             item.strip() for item in forwarded_allow_ips.split(",") if item.strip()
         ],

@@ -17,6 +17,7 @@ import uvicorn
 from emulation import Config, WebSocketEmulation
 from emulation_server.admin import make_admin
 from emulation_server.backend import Connector
+from emulation_server.doctor import Doctor
 from emulation_server.forwarding import Forwarding
 from emulation_server.gateway import Gateway
 from emulation_server.metrics import Metrics
@@ -50,6 +51,7 @@ class Settings:
     unix: str = ""
     admin: Address | None = None
     admin_token: str = ""
+    doctor: bool = False
     forwarded_allow_ips: Sequence[str] = ("127.0.0.1",)
     access_log: bool = False
     timeout_keep_alive: int = 75
@@ -136,9 +138,12 @@ def _application(settings: Settings, config: Config, metrics: Metrics) -> App:
 
 
 def _main_config(settings: Settings, config: Config, app: App) -> uvicorn.Config:
+    # The fields are true behind it; the policy of origins believes them (`trusted_proxies`).
+    app = Forwarding(app, settings.forwarded_allow_ips)
+    if settings.doctor:
+        app = Doctor(app, config=config, trusted=settings.forwarded_allow_ips)
     return uvicorn.Config(
-        # The fields are true behind it; the policy of origins believes them (`trusted_proxies`).
-        Forwarding(app, settings.forwarded_allow_ips),
+        app,
         host=settings.host,
         port=settings.port,
         uds=settings.unix or None,
