@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -23,12 +24,14 @@ ARGUMENTS = (
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Run the machine's own Chromium, headless."""
+async def chromium(*arguments: str) -> AsyncIterator[Browser]:
+    """Run the machine's own Chromium, headless, with more command-line arguments."""
     executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     assert executable, f"None of {', '.join(EXECUTABLES)} is installed."
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=executable, args=[*ARGUMENTS, *arguments]
+        )
         try:
             yield browser
         finally:
@@ -42,13 +45,15 @@ async def new_page(
     missing: Sequence[str] = (),
     transports: Sequence[str] | None = None,
     script: Path | None = None,
+    **options: Any,
 ) -> AsyncIterator[Page]:
     """Yield a page in a profile of its own, where all documents lack the globals in `missing`.
 
     `transports` are those that the shim may use, None for its own choice; `script` runs before the
-    document's own scripts. What the page complains of is printed.
+    document's own scripts; `options` are those of the profile. What the page complains of is
+    printed.
     """
-    context = await browser.new_context()
+    context = await browser.new_context(**options)
     try:
         page = await context.new_page()
         page.on("console", lambda message: print(f"console.{message.type}: {message.text}"))
