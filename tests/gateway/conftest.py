@@ -6,7 +6,6 @@ import pytest
 
 from tests.gateway import processes
 from tests.support.fixtures import pytest_runtest_makereport, pytest_runtest_setup, servers
-from tests.support.servers import Servers
 
 __all__ = ["pytest_runtest_makereport", "pytest_runtest_setup", "servers"]
 
@@ -14,7 +13,7 @@ Backend = Callable[[str], tuple[str, str]]
 
 
 @pytest.fixture(scope="session")
-def behind(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Return a function that starts a backend by its language, with a gateway in front, once.
 
     It returns the base URLs of the gateway and of the backend.
@@ -24,7 +23,7 @@ def behind(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
         def start(kind: str) -> str:
             if kind == "python":
-                return servers.get("tests.apps.starlette_app:app").url
+                return stack.enter_context(processes.python("tests.gateway.websockets_backend"))
             if kind == "node":
                 return stack.enter_context(
                     processes.node(Path(__file__).parent / "node_backend.js")

@@ -28,6 +28,8 @@ const endpoints = {
   "/slow": (socket) =>
     socket.on("message", (data, isBinary) => socket.send(data, { binary: isBinary })),
   "/numbered": numbered,
+  "/headers": describe,
+  "/every-byte": (socket) => socket.send(Buffer.from(Array.from({ length: 256 }, (_, i) => i))),
 };
 
 const refusals = { "/refuse": 403, "/nowhere": 403, "/deny": 401, "/early-crash": 500 };
@@ -59,6 +61,24 @@ function numbered(socket, query) {
   for (let number = 1; number <= last; number++) socket.send(String(number));
 }
 
+function describe(socket, query, request) {
+  const [path, search] = request.url.split("?");
+  const { cookie = "", "sec-websocket-protocol": offered } = request.headers;
+  const scope = {
+    type: "websocket",
+    scheme: "ws",
+    root_path: "",
+    path: decodeURIComponent(path),
+    raw_path: path,
+    query_string: search,
+    client: [request.headers["x-forwarded-for"].split(", ")[0], 0],
+    headers: Object.entries(request.headers),
+    cookies: Object.fromEntries(cookie.split("; ").map((pair) => pair.split("="))),
+    subprotocols: offered ? offered.split(/, ?/) : [],
+  };
+  socket.send(JSON.stringify(scope));
+}
+
 const sockets = new WebSocketServer({
   noServer: true,
   clientTracking: false,
@@ -88,11 +108,13 @@ const server = http.createServer((request, response) => {
 
 server.on("upgrade", (request, stream, head) => {
   const { path, query } = split(request);
+  const endpoint = endpoints[path.replace(/^(\/headers)\/.*/, "$1")];
   const identity = { path, query: request.url.split("?")[1] || "" };
   starts.push(identity);
   if (refusals[path]) {
     const reason = http.STATUS_CODES[refusals[path]];
-    stream.end(`HTTP/1.1 ${refusals[path]} ${reason}\r\nX-Reason: nobody\r\nConnection: close\r\n\r\n`);
+    const cookie = path === "/deny" ? "Set-Cookie: denied=yes; Path=/\r\n" : "";
+    stream.end(`HTTP/1.1 ${refusals[path]} ${reason}\r\n${cookie}Connection: close\r\n\r\n`);
     return;
   }
   const open = () =>
@@ -103,7 +125,7 @@ server.on("upgrade", (request, stream, head) => {
       socket.on("close", (code, reason) =>
         disconnects.push({ ...identity, code, reason: reason.toString(), received })
       );
-      endpoints[path](socket, query);
+      endpoint(socket, query, request);
     });
   setTimeout(open, 1000 * Number(query.get("accept") || 0));
 });

@@ -126,6 +126,13 @@ def node(script: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def python(module: str) -> Iterator[str]:
+    """Run a module; yield the URL that it prints."""
+    with running([sys.executable, "-m", module]) as process:
+        yield process.wait_for(r"http://127\.0\.0\.1:[0-9]+")[0]
+
+
+@contextlib.contextmanager
 def nats(directory: Path) -> Iterator[str]:
     """Run Debian's nats-server with its WebSocket listener; yield the listener's URL."""
     configuration = directory / "nats.conf"

@@ -31,9 +31,6 @@ QUICK = {
     "headers_of_the_accept_arrive",
 }
 
-# Of these a scope is told, which Node's requests are not.
-PYTHON_ONLY = {"scope_is_what_was_asked"}
-
 TIMEOUT = 20.0
 
 
@@ -73,7 +70,6 @@ def marks(kind: str, scenario: Scenario) -> list[pytest.MarkDecorator]:
         for kind in ("python", "node")
         for transport in TRANSPORTS
         for scenario in SCENARIOS
-        if kind == "python" or scenario.name not in PYTHON_ONLY
     ],
 )
 async def test_scenario(
