@@ -179,7 +179,7 @@ export function createCarrier(url, choice, log) {
         })[0];
         next = data[3];
         if (!session) return;
-        if (name === 'gone') session.fail_('gone');
+        if (name === 'gone') session.fail_('gone', data[2] === 1);
         else session.connection_.acknowledge_(data[2]);
       } else if (name === 'credit') {
         // A poll may be answered for its sake.

@@ -113,7 +113,7 @@ export function createConnection(sink) {
     if (data.length && !CLOSE_CODE.test(data[0])) return fail(1002);
     var reason = data.length > 1 ? data[1] : '';
     if (reason === null) return fail(1007);
-    if (measure(reason, 0, 124).size_ > 123) return fail(1002);
+    if (measure(reason, 0, 123).end_ < reason.length) return fail(1002);
     state |= CLOSE_TAKEN;
     pieces = [];
     if (!(state & CLOSE_SENT)) {

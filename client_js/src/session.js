@@ -36,7 +36,8 @@ import { createLink } from './transports/websocket.js';
  * @typedef {object} Sink
  * @property {(protocol: string, extensions: string) => void} onopen_
  * @property {(data: any, isBinary: boolean) => void} onmessage_
- * @property {(code: number, reason: string, wasClean: boolean) => void} onclose_ once
+ * @property {(code: number, reason: string, wasClean: boolean, isFailed: boolean) => void} onclose_
+ *   once
  * @property {(name: string, previous: string, reason: string) => void} ontransport_
  * @property {() => void} onplain_ nothing of ours answers: it may be a plain WebSocket
  */
@@ -105,7 +106,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       end(code, reason, true);
     },
     onfail_: function () {
-      end(1006, '', false);
+      end(1006, '', false, true);
     },
   });
 
@@ -116,10 +117,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
    * @param {any} [a]
    * @param {any} [b]
    * @param {any} [c]
+   * @param {any} [d]
    */
-  function tell(listener, a, b, c) {
+  function tell(listener, a, b, c, d) {
     function task() {
-      listener(a, b, c);
+      listener(a, b, c, d);
     }
     if (state === OPENING) early.push(task);
     else queueTask(task);
@@ -129,11 +131,12 @@ export function createSession(url, protocols, Native, carrier, sink) {
    * @param {number} code
    * @param {string} reason
    * @param {boolean} wasClean
+   * @param {boolean} [isFailed] natively that is an `error`, even of a socket that was open
    */
-  function end(code, reason, wasClean) {
+  function end(code, reason, wasClean, isFailed) {
     if (endedAt) return;
     endedAt = now();
-    tell(sink.onclose_, code, reason, wasClean);
+    tell(sink.onclose_, code, reason, wasClean, isFailed);
   }
 
   function dropLink() {
@@ -142,12 +145,15 @@ export function createSession(url, protocols, Native, carrier, sink) {
     isProved = isLinked = false;
   }
 
-  /** @param {string} reason */
-  function fail(reason) {
+  /**
+   * @param {string} reason
+   * @param {boolean} [isFailed] as of `end`
+   */
+  function fail(reason, isFailed) {
     if (state === OVER) return;
     if (!endedAt) carrier.log_(url + ' fails: ' + reason);
     leave();
-    end(1006, '', false);
+    end(1006, '', false, isFailed);
   }
 
   /** Be served no longer. */
@@ -318,7 +324,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     else if (data[0] === 'ack') connection.acknowledge_(data[1]);
     else if (data[0] === 'credit') connection.credit_(data);
     else if (data[0] === 'ping') sendAck();
-    else if (/^(gone|error)$/.test(data[0])) fail(data[0]);
+    else if (/^(gone|error)$/.test(data[0])) fail(data[0], data[2] === 1);
     flush();
   }
 
