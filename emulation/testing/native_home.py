@@ -212,6 +212,8 @@ class NativeHome:
         finally:
             writer.cancel()
             await asyncio.wait([writer])
+            # A last acknowledgement may have met the server's end on its way: settled all the same.
+            self._socket.update()
 
     def _take(self, frame: Frame) -> None:
         kind, payload = frame
