@@ -1,0 +1,154 @@
+import { createCarrier } from './carrier.js';
+import { createChoice } from './choice.js';
+import { remember, remembers } from './memory.js';
+import { scope } from './scope.js';
+import { ORDER, transports } from './transports/index.js';
+import { createWebSocketClass } from './websocket.js';
+
+/** @typedef {import('./session.js').Carrier} Carrier */
+
+var document = scope.document;
+var location = scope.location || {};
+
+/**
+ * @param {any} value a list, or a text with blanks or commas
+ * @returns {any[]}
+ */
+function toArray(value) {
+  if (typeof value !== 'string') return [].concat(value || []);
+  return value.split(/[\s,]+/).filter(Boolean);
+}
+
+/**
+ * @param {string} url
+ * @returns {string} the same over HTTP
+ */
+function overHTTP(url) {
+  return url.replace(/^ws/, 'http');
+}
+
+/**
+ * Make a URL absolute.
+ *
+ * @param {string} url
+ * @returns {string} empty where it is invalid
+ */
+function absolute(url) {
+  var base = document ? document.baseURI : location.href;
+  // The objects of PhantomJS's have no attributes.
+  if (scope.URL && 'href' in scope.URL.prototype) {
+    try {
+      return new scope.URL(url, base).href;
+    } catch (error) {
+      return '';
+    }
+  }
+  /** @type {any} */
+  var anchor = document ? document.createElement('a') : {};
+  anchor.href = url;
+  return anchor.href;
+}
+
+/**
+ * Make a class.
+ *
+ * @param {any} settings `origins`, `transports` and `debug`
+ * @param {any} Native the engine's class, if it has one
+ * @param {string} place the URL below whose directory sockets are emulated; empty, all are
+ * @returns {any}
+ */
+export function create(settings, Native, place) {
+  var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec(place) || [];
+  var directory = home[2] || '/';
+
+  /** @type {Record<string, string>} */
+  var origins = {};
+
+  toArray(settings.origins).forEach(function (entry) {
+    /** @type {Record<string, string>} */
+    if (typeof entry === 'string') {
+      var pair = entry.split('=');
+      entry = {};
+      entry[pair[0]] = pair[1];
+    }
+    for (var origin in entry) origins[overHTTP(origin)] = overHTTP(entry[origin] || origin);
+  });
+
+  var wanted = toArray(settings.transports);
+  /** @type {string[]} */
+  var names = (wanted.length ? wanted : ORDER).filter(function (name) {
+    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported_;
+  });
+
+  /** @param {string} text */
+  function log(text) {
+    if (!/null|undefined|false/.test(settings.debug)) scope.console.log('emulation: ' + text);
+  }
+
+  /** @type {Record<string, Carrier>} */
+  var carriers = {};
+
+  /**
+   * Steps 1 to 7 of the constructor (WebSockets Standard).
+   *
+   * @param {string} url
+   */
+  function resolve(url) {
+    var href = absolute(url).replace(/^http/, 'ws');
+    var parts = /^(wss?:\/\/[^/?#]+)([^?#]*)(\?[^#]*)?$/.exec(href);
+    if (!parts) return null;
+    var own = overHTTP(parts[1]);
+    var path = parts[2] || '/';
+    var origin = origins[own] || own;
+    // Of a carrier, whose sockets have their own queries.
+    var carrierURL = origin + path;
+    var isListed =
+      !place || origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
+    return {
+      url_: href,
+      origin_: parts[1],
+      isOurs_: !!isListed && !remembers(carrierURL),
+      httpURL_: carrierURL + (parts[3] || ''),
+      getCarrier_: function () {
+        if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {
+          carriers[carrierURL] = createCarrier(carrierURL, createChoice(names, origin), log);
+        }
+        return carriers[carrierURL];
+      },
+      onplain_: function () {
+        remember(carrierURL);
+      },
+    };
+  }
+
+  var WebSocket = createWebSocketClass(resolve, Native);
+
+  /** @param {any} event */
+  function notice(event) {
+    if (document && document.hidden && event.type !== 'pagehide') return;
+    for (var url in carriers) carriers[url].notice_(event);
+  }
+
+  ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+    if (scope.addEventListener) scope.addEventListener(type, notice);
+  });
+
+  return WebSocket;
+}
+
+/**
+ * Put a class in the place of the engine's, which stays reachable as `native`.
+ *
+ * @param {any} settings as for `create`; the page finds them, and more, as `WebSocketEmulation`
+ * @param {string} [place] as for `create`; the page's origin where it is not known
+ */
+export function install(settings, place) {
+  var Native = scope.WebSocket;
+  var WebSocket = create(settings, Native, place || location.origin || location.href);
+  settings.version = '__VERSION__';
+  settings.native = Native;
+  (settings.install = function () {
+    scope.WebSocket = WebSocket;
+  })();
+  scope.WebSocketEmulation = settings;
+}
