@@ -1,4 +1,9 @@
 import { scope } from './scope.js';
+import { queueTask } from './tasks.js';
+
+/** @typedef {{type_: string, callback_: any, isCapture_: boolean, isOnce_: boolean}} Listener */
+
+var Base = scope.EventTarget;
 
 /**
  * Whether the engine's own EventTarget can be a part of our objects; it then brings everything,
@@ -6,60 +11,111 @@ import { scope } from './scope.js';
  */
 var isNative = (function () {
   try {
-    return scope.Reflect.construct(scope.EventTarget, [], Object);
+    return scope.Reflect.construct(Base, [], Object);
   } catch (error) {
     return false;
   }
 })();
 
 /**
- * The methods of an EventTarget, as engines without a constructor for it know them.
+ * The methods of an EventTarget (DOM, section 2.7), as engines know them that cannot construct one.
  *
  * @type {Record<string, any>}
  */
-var methods = {
-  /**
-   * @this {any}
-   * @param {string} type
-   * @param {any} listener
-   */
-  addEventListener: function (type, listener) {
-    this.removeEventListener(type, listener);
-    if (listener) this.listeners_.push([type, listener]);
-  },
+export var methods = isNative
+  ? Base.prototype
+  : {
+      /**
+       * @this {any}
+       * @param {string} type
+       * @param {any} callback
+       * @param {any} [options]
+       */
+      addEventListener: function (type, callback, options) {
+        var listener = toListener(type, callback, options);
+        if (callback && this.listeners_.every(isOther(listener))) this.listeners_.push(listener);
+      },
 
-  /**
-   * @this {any}
-   * @param {string} type
-   * @param {any} listener
-   */
-  removeEventListener: function (type, listener) {
-    this.listeners_ = this.listeners_.filter(function (/** @type {any[]} */ entry) {
-      return entry[0] !== type || entry[1] !== listener;
-    });
-  },
+      /**
+       * @this {any}
+       * @param {string} type
+       * @param {any} callback
+       * @param {any} [options]
+       */
+      removeEventListener: function (type, callback, options) {
+        remove(this, toListener(type, callback, options));
+      },
 
-  /**
-   * @this {any}
-   * @param {any} event
-   */
-  dispatchEvent: function (event) {
-    var target = this;
-    define(event, 'target', target);
-    target.listeners_.forEach(function (/** @type {any[]} */ entry) {
-      var listener = entry[1];
-      if (entry[0] !== event.type) return;
-      if (listener.handleEvent) listener.handleEvent(event);
-      else listener.call(target, event);
-    });
-  },
-};
+      /**
+       * @this {any}
+       * @param {any} event
+       */
+      dispatchEvent: function (event) {
+        var target = this;
+        var isStopped = false;
+        define(event, 'target', target);
+        define(event, 'currentTarget', target);
+        define(event, 'stopImmediatePropagation', function () {
+          isStopped = true;
+        });
+        target.listeners_.forEach(function (/** @type {Listener} */ listener) {
+          var isThere = target.listeners_.indexOf(listener) >= 0;
+          if (isStopped || !isThere || listener.type_ !== event.type) return;
+          if (listener.isOnce_) remove(target, listener);
+          var callback = listener.callback_;
+          try {
+            if (callback.handleEvent) callback.handleEvent(event);
+            else callback.call(target, event);
+          } catch (error) {
+            // It reaches the engine, and keeps nobody else from the event.
+            queueTask(function () {
+              throw error;
+            });
+          }
+        });
+        return !event.defaultPrevented;
+      },
+    };
+
+/**
+ * @param {string} type
+ * @param {any} callback
+ * @param {any} options
+ * @returns {Listener}
+ */
+function toListener(type, callback, options) {
+  var isObject = options && options !== true;
+  return {
+    type_: type,
+    callback_: callback,
+    isCapture_: !!(isObject ? options.capture : options),
+    isOnce_: isObject && options.once,
+  };
+}
+
+/**
+ * @param {Listener} a
+ * @returns {(b: Listener) => boolean}
+ */
+function isOther(a) {
+  return function (b) {
+    return a.type_ !== b.type_ || a.callback_ !== b.callback_ || a.isCapture_ !== b.isCapture_;
+  };
+}
+
+/**
+ * @param {any} target
+ * @param {Listener} listener
+ */
+function remove(target, listener) {
+  target.listeners_ = target.listeners_.filter(isOther(listener));
+}
 
 /**
  * Define a plain property; what stands in the prototype may have no setter.
  *
  * @param {any} object
- * @param {string} name
+ * @param {any} name
  * @param {any} value
  */
 export function define(object, name, value) {
@@ -71,12 +127,9 @@ export function define(object, name, value) {
  * @returns {any} its prototype, with the methods of an EventTarget
  */
 export function createPrototype(constructor) {
-  var Base = scope.EventTarget;
-  if (isNative) scope.Object.setPrototypeOf(constructor, Base);
   var prototype = Object.create(Base ? Base.prototype : Object.prototype);
-  for (var name in methods) {
-    if (!isNative) define(prototype, name, methods[name]);
-  }
+  if (isNative) scope.Object.setPrototypeOf(constructor, Base);
+  else for (var name in methods) define(prototype, name, methods[name]);
   return prototype;
 }
 
@@ -92,7 +145,7 @@ export function createTarget(object, constructor) {
     Object.defineProperties(object, { listeners_: { value: [], writable: true } });
     return object;
   }
-  var target = scope.Reflect.construct(scope.EventTarget, [], constructor);
+  var target = scope.Reflect.construct(Base, [], constructor);
   // A subclass has a prototype of its own.
   return scope.Object.setPrototypeOf(target, Object.getPrototypeOf(object));
 }
@@ -118,63 +171,5 @@ export function dispatch(target, type, name, init) {
   for (var key in init) {
     if (!isNative || event[key] === undefined) define(event, key, init[key]);
   }
-  target.dispatchEvent(event);
-}
-
-/**
- * Define an attribute of an interface.
- *
- * @param {any} prototype
- * @param {string} name
- * @param {(this: any) => any} get
- * @param {(this: any, value: any) => void} [set]
- */
-export function defineAttribute(prototype, name, get, set) {
-  Object.defineProperty(prototype, name, {
-    enumerable: true,
-    configurable: true,
-    get: get,
-    set: set,
-  });
-}
-
-/**
- * Define `on…` (HTML, section 8.1.8.1): a listener whose place is that of the first assignment.
- *
- * @param {any} prototype
- * @param {string} type
- * @param {(target: any) => Record<string, any>} handlersOf throws for a target that is not ours
- */
-export function defineHandler(prototype, type, handlersOf) {
-  /** @this {any} */
-  function get() {
-    var entry = handlersOf(this)[type];
-    return entry ? entry.value_ : null;
-  }
-
-  /**
-   * @this {any}
-   * @param {any} value
-   */
-  function set(value) {
-    var handlers = handlersOf(this);
-    var entry = handlers[type];
-    // Anything but an object or a function stands for null.
-    if (Object(value) !== value) {
-      if (entry) this.removeEventListener(type, entry.listener_);
-      delete handlers[type];
-      return;
-    }
-    if (!entry) {
-      /** @this {any} */
-      var listener = function (/** @type {any} */ event) {
-        if (typeof entry.value_ === 'function') entry.value_.call(this, event);
-      };
-      entry = handlers[type] = { listener_: listener };
-      this.addEventListener(type, listener);
-    }
-    entry.value_ = value;
-  }
-
-  defineAttribute(prototype, 'on' + type, get, set);
+  methods.dispatchEvent.call(target, event);
 }

@@ -1,13 +1,6 @@
 import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
-import {
-  createPrototype,
-  createTarget,
-  define,
-  defineAttribute,
-  defineHandler,
-  dispatch,
-} from './event-target.js';
+import { createPrototype, createTarget, define, dispatch, methods } from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
 
@@ -26,21 +19,21 @@ import { createSession } from './session.js';
  */
 
 /**
- * The state of one WebSocket; what has no underscore is an attribute of the interface.
+ * The state of one WebSocket.
  *
  * @typedef {object} State
  * @property {any} socket_
  * @property {Target} target_
- * @property {string} url
- * @property {number} readyState
- * @property {string} protocol
- * @property {string} extensions
- * @property {string} binaryType
+ * @property {number} readyState_
+ * @property {string} protocol_
+ * @property {string} extensions_
+ * @property {string} binaryType_
  * @property {number} lateBytes_ given to send() after the close
+ * @property {Record<string, any>} handlers_ by the types of their events
+ * @property {(event: any) => void} listener_ calls the handlers
  * @property {number} [wasOpen_]
  * @property {Session} [session_]
  * @property {any} [plain_] the native WebSocket that took the session's place
- * @property {Record<string, any>} handlers_
  */
 
 var CONNECTING = 0;
@@ -51,6 +44,9 @@ var CLOSED = 3;
 var STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
 
 var Symbol = scope.Symbol || {};
+
+/** Keeps the sockets' states; engines without it have them in a property. */
+var states = scope.WeakMap && new scope.WeakMap();
 
 /**
  * @param {string} name
@@ -76,25 +72,26 @@ function classOf(value) {
 }
 
 /**
- * Read the constructor's second argument, `(DOMString or sequence<DOMString>)`, and throw for what
- * it refuses (WebSockets Standard, constructor steps 8 and 9).
+ * Convert to a DOMString (Web IDL); unlike String() it throws for a symbol.
+ *
+ * @param {any} value
+ * @returns {string}
+ */
+function toText(value) {
+  return ''.concat(value);
+}
+
+/**
+ * Convert to `(DOMString or sequence<DOMString>)` (Web IDL).
  *
  * @param {any} protocols
  * @returns {string[]}
  */
 function toProtocols(protocols) {
-  if (protocols === undefined) protocols = [];
-  var isObject = typeof protocols === 'object' && protocols;
-  if (isObject && protocols[Symbol.iterator]) protocols = scope.Array.from(protocols);
-  /** @type {string[]} */
-  var list = [].concat(protocols).map(String);
-  list.forEach(function (protocol, index) {
-    // A token, RFC 9110 section 5.6.2.
-    if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || list.indexOf(protocol) < index) {
-      throw exception('SyntaxError', 'invalid: ' + protocol);
-    }
-  });
-  return list;
+  if (protocols === undefined) return [];
+  var isSequence = Object(protocols) === protocols && protocols[Symbol.iterator] != null;
+  if (isSequence) return scope.Array.from(protocols, toText);
+  return [].concat(protocols).map(toText);
 }
 
 /**
@@ -125,41 +122,42 @@ export function createWebSocketClass(resolve, Native) {
   /**
    * @this {any}
    * @param {any} url
-   * @param {any} [protocols]
    */
-  function WebSocket(url, protocols) {
-    if (!(this instanceof WebSocket)) throw new TypeError("use 'new'");
+  function WebSocket(url) {
+    if (!(this instanceof WebSocket) || find(this)) throw new TypeError("use 'new'");
     if (!arguments.length) throw new TypeError('1 argument required');
-    url = wellFormed(String(url));
+    url = wellFormed(toText(url));
+    var protocols = toProtocols(arguments[1]);
+    // Steps 1 to 3.
     var target = resolve(url);
-    if (Native && !(target && target.isOurs_)) {
-      return new Native(url, protocols === undefined ? [] : protocols);
-    }
-    // Steps 1 to 7 are those of `resolve`.
+    var isForeign = Native && !(target && target.isOurs_);
+    var isSubclass = Object.getPrototypeOf(this) !== prototype;
+    if (isForeign && !(isSubclass && target)) return new Native(url, protocols);
     if (!target) throw exception('SyntaxError', 'invalid: ' + url);
-    var list = toProtocols(protocols);
-    var socket = createTarget(this, WebSocket);
-    /** @type {State} */
-    var state = {
-      socket_: socket,
-      target_: target,
-      url: target.url_,
-      readyState: CONNECTING,
-      protocol: '',
-      extensions: '',
-      binaryType: 'blob',
-      lateBytes_: 0,
-      handlers_: {},
-    };
-    Object.defineProperties(socket, { state_: { value: state } });
-    connect(state, list, Native);
-    return socket;
+    // Steps 4 and 5.
+    protocols.forEach(function (protocol, index) {
+      // A token, RFC 9110 section 5.6.2.
+      if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || protocols.indexOf(protocol) < index) {
+        throw exception('SyntaxError', 'invalid: ' + protocol);
+      }
+    });
+    // Steps 6 to 8.
+    return connect(createTarget(this, WebSocket), target, protocols, Native, isForeign);
   }
 
-  var prototype = (WebSocket.prototype = createPrototype(WebSocket));
+  var prototype = createPrototype(WebSocket);
+  Object.defineProperty(WebSocket, 'prototype', { value: prototype, writable: false });
   define(prototype, 'constructor', WebSocket);
-  if (Symbol.toStringTag) define(prototype, Symbol.toStringTag, 'WebSocket');
-  describe(prototype);
+  if (Symbol.toStringTag) {
+    Object.defineProperty(prototype, Symbol.toStringTag, {
+      value: 'WebSocket',
+      configurable: true,
+    });
+  }
+  for (var name in members) {
+    var member = /** @type {any} */ (Object.getOwnPropertyDescriptor(members, name));
+    Object.defineProperty(prototype, name, member);
+  }
   STATES.forEach(function (name, value) {
     var constant = { value: value, enumerable: true };
     Object.defineProperty(WebSocket, name, constant);
@@ -179,67 +177,119 @@ export function createWebSocketClass(resolve, Native) {
 
 /**
  * @param {any} socket
- * @returns {State}
+ * @returns {State | undefined}
  */
-function stateOf(socket) {
-  if (!socket || !socket.state_) throw new TypeError('Illegal invocation');
-  return socket.state_;
+function find(socket) {
+  return states ? states.get(socket) : socket && socket.state_;
 }
 
 /**
- * Define the interface's members.
- *
- * @param {any} prototype
+ * @param {any} socket
+ * @returns {State}
  */
-function describe(prototype) {
-  ['url', 'readyState', 'bufferedAmount', 'extensions', 'protocol', 'binaryType'].forEach(
-    function (name) {
-      /** @this {any} */
-      function get() {
-        /** @type {any} */
-        var state = stateOf(this);
-        return name === 'bufferedAmount' ? bufferedAmount(state) : state[name];
-      }
+function stateOf(socket) {
+  var state = find(socket);
+  if (!state) throw new TypeError('Illegal invocation');
+  return state;
+}
 
-      /**
-       * @this {any}
-       * @param {any} value
-       */
-      function setBinaryType(value) {
-        var state = stateOf(this);
-        // A value that the enumeration does not have is ignored (Web IDL).
-        if (value !== 'blob' && value !== 'arraybuffer') return;
-        state.binaryType = value;
-        if (state.plain_) state.plain_.binaryType = value;
-      }
+/** The members of the interface, but for its constants. */
+var members = {
+  get url() {
+    return stateOf(this).target_.url_;
+  },
 
-      defineAttribute(prototype, name, get, name === 'binaryType' ? setBinaryType : undefined);
-    }
-  );
-  ['open', 'error', 'close', 'message'].forEach(function (type) {
-    defineHandler(prototype, type, function (socket) {
-      return stateOf(socket).handlers_;
-    });
-  });
+  get readyState() {
+    return stateOf(this).readyState_;
+  },
 
-  /**
-   * @this {any}
-   * @param {any} data
-   */
-  prototype.send = function send(data) {
+  get bufferedAmount() {
+    return bufferedAmount(stateOf(this));
+  },
+
+  get onopen() {
+    return getHandler(this, 'open');
+  },
+  set onopen(value) {
+    setHandler(this, 'open', value);
+  },
+
+  get onerror() {
+    return getHandler(this, 'error');
+  },
+  set onerror(value) {
+    setHandler(this, 'error', value);
+  },
+
+  get onclose() {
+    return getHandler(this, 'close');
+  },
+  set onclose(value) {
+    setHandler(this, 'close', value);
+  },
+
+  get extensions() {
+    return stateOf(this).extensions_;
+  },
+
+  get protocol() {
+    return stateOf(this).protocol_;
+  },
+
+  get onmessage() {
+    return getHandler(this, 'message');
+  },
+  set onmessage(value) {
+    setHandler(this, 'message', value);
+  },
+
+  get binaryType() {
+    return stateOf(this).binaryType_;
+  },
+  set binaryType(value) {
+    var state = stateOf(this);
+    value = toText(value);
+    // A value that the enumeration does not have is ignored (Web IDL).
+    if (value !== 'blob' && value !== 'arraybuffer') return;
+    state.binaryType_ = value;
+    if (state.plain_) state.plain_.binaryType = value;
+  },
+
+  /** @param {any} data */
+  send: function (data) {
     var state = stateOf(this);
     if (!arguments.length) throw new TypeError('1 argument required');
     sendData(state, data);
-  };
+  },
 
-  /**
-   * @this {any}
-   * @param {any} [code]
-   * @param {any} [reason]
-   */
-  prototype.close = function close(code, reason) {
-    closeSocket(stateOf(this), code, reason);
-  };
+  close: function () {
+    closeSocket(stateOf(this), arguments[0], arguments[1]);
+  },
+};
+
+/**
+ * @param {any} socket
+ * @param {string} type
+ * @returns {any}
+ */
+function getHandler(socket, type) {
+  return stateOf(socket).handlers_[type] || null;
+}
+
+/**
+ * Set `on…` (HTML, section 8.1.8.1): its place among the listeners is that of the first assignment
+ * after null.
+ *
+ * @param {any} socket
+ * @param {string} type
+ * @param {any} value anything but an object or a function stands for null
+ */
+function setHandler(socket, type, value) {
+  var state = stateOf(socket);
+  var isSet = Object(value) === value;
+  state.handlers_[type] = isSet && value;
+  // Not the socket's own, which a subclass may have replaced.
+  methods[isSet ? 'addEventListener' : 'removeEventListener'].call(socket, type, state.listener_);
 }
 
 /**
@@ -252,43 +302,65 @@ function bufferedAmount(state) {
 }
 
 /**
+ * The steps of send() (WebSockets Standard, section 3.1).
+ *
  * @param {State} state
  * @param {any} data
  */
 function sendData(state, data) {
+  // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
   var isBlob = /^(Blob|File)$/.test(classOf(data));
-  var buffer = classOf(data) === 'ArrayBuffer' ? data : data && data.buffer;
-  var isBinary = isBlob || classOf(buffer) === 'ArrayBuffer';
-  if (!isBinary) data = wellFormed(String(data));
-  if (state.readyState === CONNECTING) throw exception('InvalidStateError', 'still connecting');
+  var buffer = /.(Array|View)$/.test(classOf(data)) ? data.buffer : data;
+  var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
+  if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
+    throw new TypeError('shared or resizable');
+  }
+  var isBinary = isBlob || isBuffer;
+  if (!isBinary) data = wellFormed(toText(data));
+  // Step 1.
+  if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'still connecting');
   if (state.plain_) return state.plain_.send(data);
+  // Step 2.
   var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
   if (isBlob) size = data.size;
-  if (state.readyState !== OPEN) {
+  if (state.readyState_ !== OPEN) {
     state.lateBytes_ += size;
     return;
   }
   var session = /** @type {Session} */ (state.session_);
-  if (isBinary && !isBlob) {
-    // Copied: the page may write over its own bytes as soon as this returns.
-    data = new Uint8Array(new Uint8Array(buffer, data.byteOffset || 0, size));
+  if (isBuffer) {
+    // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
+    // transferred there can be no view.
+    data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
   }
   // A Blob keeps its place among the messages, and close() waits for it.
   var type = isBinary ? BINARY : TEXT;
   var message = session.connection_.send_(type, isBlob ? null : data, size);
   if (isBlob) {
-    // Node has no FileReader, old engines have nothing else.
-    var reader = data.arrayBuffer ? null : new scope.FileReader();
-    var take = function (/** @type {any} */ buffer) {
-      message.data_ = new Uint8Array(reader ? reader.result : buffer);
+    readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
+      if (!bytes) return session.fail_('the Blob cannot be read', true);
+      message.data_ = new Uint8Array(bytes);
       session.flush_();
-    };
-    if (reader) {
-      reader.onload = take;
-      reader.readAsArrayBuffer(data);
-    } else data.arrayBuffer().then(take);
+    });
   }
   session.flush_();
+}
+
+/**
+ * @param {any} blob
+ * @param {(bytes: any) => void} done with nothing where it cannot be read
+ */
+function readBlob(blob, done) {
+  // Node has no FileReader, old engines have nothing else.
+  if (blob.arrayBuffer)
+    return blob.arrayBuffer().then(done, function () {
+      done(null);
+    });
+  var reader = new scope.FileReader();
+  reader.onloadend = function () {
+    done(reader.result);
+  };
+  reader.readAsArrayBuffer(blob);
 }
 
 /**
@@ -300,43 +372,69 @@ function sendData(state, data) {
  */
 function closeSocket(state, code, reason) {
   var hasCode = code !== undefined;
-  // [Clamp] unsigned short; what is beyond its range is refused by step 1 in any case.
-  if (hasCode) code = Math.round(Number(code));
-  reason = reason === undefined ? '' : wellFormed(String(reason));
+  if (hasCode) {
+    // [Clamp] unsigned short: a half goes to the even one. Step 1 refuses what is out of range.
+    var given = +code;
+    code = Math.round(given);
+    if (code - given === 0.5) code -= code % 2;
+  }
+  reason = reason === undefined ? '' : wellFormed(toText(reason));
   // Step 1.
   if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
     throw exception('InvalidAccessError', 'invalid: ' + code);
   }
   // Step 2.
-  if (measure(reason, 0, 124).size_ > 123) {
+  if (measure(reason, 0, 123).end_ < reason.length) {
     throw exception('SyntaxError', 'invalid: ' + reason);
   }
   // Step 3.
-  if (state.readyState > OPEN) return;
-  state.readyState = CLOSING;
+  if (state.readyState_ > OPEN) return;
+  state.readyState_ = CLOSING;
   var data = hasCode ? [code].concat(reason || []) : [];
   if (state.plain_) state.plain_.close.apply(state.plain_, data);
   else /** @type {Session} */ (state.session_).close_(data);
 }
 
 /**
- * @param {State} state
+ * @param {any} socket
+ * @param {Target} target
  * @param {string[]} protocols
  * @param {any} Native
+ * @param {boolean} isForeign whether it is a native socket's from the beginning
+ * @returns {any} the socket
  */
-function connect(state, protocols, Native) {
-  var target = state.target_;
-  var socket = state.socket_;
+function connect(socket, target, protocols, Native, isForeign) {
+  /** @type {Record<string, any>} */
+  var handlers = {};
+  /** @type {State} */
+  var state = {
+    socket_: socket,
+    target_: target,
+    readyState_: CONNECTING,
+    protocol_: '',
+    extensions_: '',
+    binaryType_: 'blob',
+    lateBytes_: 0,
+    handlers_: handlers,
+    listener_: function (event) {
+      var handler = handlers[event.type];
+      if (typeof handler === 'function' && handler.call(socket, event) === false) {
+        event.preventDefault();
+      }
+    },
+  };
+  if (states) states.set(socket, state);
+  else Object.defineProperties(socket, { state_: { value: state } });
 
   /**
    * @param {string} protocol
    * @param {string} extensions
    */
   function opened(protocol, extensions) {
-    if (state.readyState !== CONNECTING) return;
-    state.readyState = state.wasOpen_ = OPEN;
-    state.protocol = protocol;
-    state.extensions = extensions;
+    if (state.readyState_ !== CONNECTING) return;
+    state.readyState_ = state.wasOpen_ = OPEN;
+    state.protocol_ = protocol;
+    state.extensions_ = extensions;
     dispatch(socket, 'open', 'Event', {});
   }
 
@@ -345,8 +443,8 @@ function connect(state, protocols, Native) {
    * @param {boolean} isBinary whether it is bytes
    */
   function deliver(data, isBinary) {
-    if (state.readyState !== OPEN) return;
-    if (isBinary) data = toData(data, state.binaryType);
+    if (state.readyState_ !== OPEN) return;
+    if (isBinary) data = toData(data, state.binaryType_);
     dispatch(socket, 'message', 'MessageEvent', { data: data, origin: target.origin_ });
   }
 
@@ -354,11 +452,11 @@ function connect(state, protocols, Native) {
    * @param {number} code
    * @param {string} reason
    * @param {boolean} wasClean
+   * @param {boolean} [isFailed] whether the page failed it; an open one that is lost was not failed
    */
-  function closed(code, reason, wasClean) {
-    state.readyState = CLOSED;
-    // A connection that is lost later on is not one that was failed: no error (WHATWG WebSockets 4).
-    if (!state.wasOpen_) dispatch(socket, 'error', 'Event', {});
+  function closed(code, reason, wasClean, isFailed) {
+    state.readyState_ = CLOSED;
+    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', 'Event', {});
     var init = { code: code, reason: reason, wasClean: wasClean };
     dispatch(socket, 'close', 'CloseEvent', init);
   }
@@ -377,25 +475,32 @@ function connect(state, protocols, Native) {
 
   /** Go on with a plain native WebSocket. */
   function usePlain() {
+    var isFailed = false;
     var plain = (state.plain_ = new Native(target.httpURL_.replace('http', 'ws'), protocols));
-    plain.binaryType = state.binaryType;
+    plain.binaryType = state.binaryType_;
     plain.onopen = function () {
-      target.onplain_();
+      if (!isForeign) target.onplain_();
       opened(plain.protocol, plain.extensions);
     };
     plain.onmessage = function (/** @type {MessageEvent} */ event) {
       deliver(event.data, false);
     };
+    plain.onerror = function () {
+      isFailed = true;
+    };
     plain.onclose = function (/** @type {CloseEvent} */ event) {
-      closed(event.code, event.reason, event.wasClean);
+      closed(event.code, event.reason, event.wasClean, isFailed);
     };
   }
 
-  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_(), {
-    onopen_: opened,
-    onmessage_: deliver,
-    onclose_: closed,
-    ontransport_: changed,
-    onplain_: usePlain,
-  });
+  if (isForeign) usePlain();
+  else
+    state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_(), {
+      onopen_: opened,
+      onmessage_: deliver,
+      onclose_: closed,
+      ontransport_: changed,
+      onplain_: usePlain,
+    });
+  return socket;
 }
