@@ -400,3 +400,24 @@ def test_a_lone_surrogate_passes_the_codec_as_bytes_that_are_no_utf_8() -> None:
         for element in (text, ["t", text], ["c", 1000, text]):
             with pytest.raises(UnicodeDecodeError):
                 frame_from_json(element)[1].decode()
+
+
+@pytest.mark.parametrize("reason", ["", "x", "xy"])
+def test_a_reason_of_any_length_is_written_in_json(reason: str) -> None:
+    payload = b"\x03\xe8" + reason.encode()
+    assert frame_from_json(json.loads(frame_to_json((CLOSE, payload)))) == (CLOSE, payload)
+
+
+def test_a_code_of_two_bytes_is_a_close_whatever_it_means() -> None:
+    assert frame_from_json(["c", 0xFFFF]) == (CLOSE, b"\xff\xff")
+    with pytest.raises(RemoteProtocolError):
+        frame_from_json(["c", 0x10000])
+
+
+@pytest.mark.parametrize(("size", "lines"), [(4095, [2, 2]), (4096, [1, 2, 1])])
+def test_a_line_is_ended_by_the_frame_with_which_its_frames_have_4096_bytes(
+    size: int, lines: list[int]
+) -> None:
+    long: Frame = (TEXT, b"x" * (size - len('""')))
+    written = JSONEncoder().encode([long, (TEXT, b""), long, (TEXT, b"")])
+    assert [len(json.loads(line)) for line in written.splitlines()] == lines

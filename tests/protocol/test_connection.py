@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emulation.exceptions import LocalProtocolError, RemoteProtocolError
 from emulation.protocol.codec import frame_from_json
 from emulation.protocol.connection import Connection, Credit, Limits, State
-from emulation.protocol.frames import BINARY, CLOSE, TEXT, TEXT_PART, Frame
+from emulation.protocol.frames import BINARY, BINARY_PART, CLOSE, TEXT, TEXT_PART, Frame
 from tests.protocol.vectors import cases
 
 LIMITS = Limits(
@@ -421,3 +421,39 @@ def test_server_tells_its_application_that_a_message_is_too_large() -> None:
     with pytest.raises(LocalProtocolError, match="max_message_size = 50"):
         server.send(b"x" * (LIMITS.max_message_size + 1))
     assert server.numbered == 5
+
+
+# --- Boundaries -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "kinds"), [(10, [BINARY]), (11, [BINARY_PART, BINARY])])
+def test_a_message_as_long_as_a_part_is_none(size: int, kinds: list[int]) -> None:
+    connection = Connection(LIMITS)
+    connection.send(b"x" * size)
+    assert [kind for kind, _ in connection.frames_after(0, 1000)] == kinds
+
+
+def test_a_part_is_never_more_than_half_of_the_window() -> None:
+    connection = Connection(LIMITS._replace(window_bytes=12))
+    connection.send(b"x" * 13)
+    assert [len(payload) for _, payload in connection.frames_after(0, 1000)] == [6, 6, 1]
+
+
+def test_an_ack_says_whether_it_let_go_of_anything() -> None:
+    connection = Connection(LIMITS)
+    connection.send("x")
+    connection.frames_after(0, 1000)
+    assert [connection.take_ack(number) for number in (0, 1, 1, 0)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(("size", "taken"), [(50, 2), (51, 1)])
+def test_credit_may_be_used_up_exactly(size: int, taken: int) -> None:
+    connection = Connection(LIMITS._replace(max_message_size=100))
+    connection.take(1, [(BINARY, b"x" * 50), (BINARY, b"y" * size)], bounded=True)
+    assert connection.received == taken
+
+
+def test_who_grants_no_credit_is_not_bound_by_any() -> None:
+    connection = Connection(LIMITS._replace(max_message_size=1000))
+    connection.take(1, [(BINARY, b"x" * 500)] * 20)
+    assert connection.received == 20

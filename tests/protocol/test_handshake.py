@@ -251,3 +251,17 @@ def test_any_body_is_understood_or_a_fault_of_the_peer(elements: list[Any]) -> N
     else:
         sorted_frames = sum(len(s.frames) + len(s.documents) + 1 for s in body.sections)
         assert sorted_frames + len(body.documents) == len(elements)
+
+
+@pytest.mark.parametrize(
+    ("rest", "nonce"),
+    [
+        ([], ""),
+        (["N" * 22], "N" * 22),
+        ([7], ""),
+        ([None, "N" * 22], ""),
+        (["N" * 22, 7], "N" * 22),
+    ],
+)
+def test_a_section_may_name_its_nonce(rest: list[Any], nonce: str) -> None:
+    assert parse_section(["section", 1, 2, 3, *rest]).nonce == nonce
