@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.proxies.programs import packaged
 from tests.proxies.running import Kind, Site, fill
 
-__all__ = ["DEFAULT", "PROCESSES", "RECOMMENDED", "TLS"]
+__all__ = ["DEFAULT", "PROCESSES", "RECOMMENDED", "TLS", "mitmproxy", "squid"]
 
 IS_ROOT = os.geteuid() == 0
 
@@ -21,8 +21,7 @@ def _listening(site: Site) -> str:
 
 def _certificate(site: Site) -> dict[str, object]:
     assert site.certificate is not None
-    key = site.certificate.with_suffix(".key")
-    return {"/etc/ssl/example.pem": site.certificate, "/etc/ssl/example.key": key}
+    return {"/etc/ssl/example.pem": site.certificate}
 
 
 def _processes(site: Site) -> dict[str, object]:
@@ -137,10 +136,8 @@ def _haproxy_recommended(site: Site) -> str:
 
 
 def _haproxy_tls(site: Site) -> str:
-    certificate = _certificate(site)
-    del certificate["/etc/ssl/example.key"]  # it looks for that itself
     values = {":8443": _listening(site), "8001": site.server, "60s": f"{site.idle}s"}
-    return fill("haproxy-tls.cfg", {**certificate, **values})
+    return fill("haproxy-tls.cfg", {**_certificate(site), **values})
 
 
 def _haproxy_processes(site: Site) -> str:
@@ -279,7 +276,7 @@ def squid(content: Callable[[Site], str]) -> Kind:
         )
         path = site.write("squid.conf", own + content(site))
         # Several squids of one name share memory.
-        return ["--foreground", "-f", path, "-n", f"squid{site.port}"]
+        return ["-N", "-f", path, "-n", f"squid{site.port}"]
 
     return Kind("squid", configure, signal.SIGHUP)
 
@@ -347,7 +344,7 @@ def _records_default(site: Site) -> str:
 
 
 def _remap_default(site: Site) -> str:
-    return f"map / http://127.0.0.1:{site.server}/\n"
+    return f"map http://127.0.0.1:{site.port}/ http://127.0.0.1:{site.server}/\n"
 
 
 def _records_recommended(site: Site) -> str:
@@ -357,16 +354,20 @@ def _records_recommended(site: Site) -> str:
 
 
 def _remap_recommended(site: Site) -> str:
-    return fill("trafficserver/remap.config", {"8080": site.port, "8001": site.server})
+    return fill("trafficserver/remap.config", {"8001": site.server})
 
 
 # mitmproxy
 
 
-def _mitmproxy(content: Callable[[Site], str]) -> Kind:
+def mitmproxy(content: Callable[[Site], str]) -> Kind:
+    """Return mitmproxy with this configuration."""
+
     def configure(site: Site) -> list[str]:
         site.write("config.yaml", content(site))
-        return ["--set", f"confdir={site.directory}", "--listen-host", "127.0.0.1"]
+        # Without a line for each message.
+        options = [f"confdir={site.directory}", "flow_detail=0", "listen_host=127.0.0.1"]
+        return [word for option in options for word in ("--set", option)]
 
     return Kind("mitmdump", configure)
 
@@ -386,7 +387,7 @@ DEFAULT = {
     "Varnish": _varnish(_varnish_default, lambda site: ()),
     "Squid": squid(_squid_default),
     "Traffic Server": _traffic_server(_records_default, _remap_default),
-    "mitmproxy": _mitmproxy(_mitmproxy_default),
+    "mitmproxy": mitmproxy(_mitmproxy_default),
 }
 
 RECOMMENDED = {
@@ -396,7 +397,7 @@ RECOMMENDED = {
     "Varnish": _varnish(_varnish_recommended, _varnish_timeouts),
     "Squid": squid(_squid_recommended),
     "Traffic Server": _traffic_server(_records_recommended, _remap_recommended),
-    "mitmproxy": _mitmproxy(_mitmproxy_recommended),
+    "mitmproxy": mitmproxy(_mitmproxy_recommended),
 }
 
 TLS = {"nginx": _nginx(_nginx_tls), "HAProxy": _haproxy(_haproxy_tls)}

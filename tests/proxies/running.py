@@ -24,6 +24,7 @@ __all__ = ["Kind", "Proxy", "Site", "fill", "running"]
 DEPLOYED = ROOT / "deploy" / "proxies"
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 10.0
+_GRACE = 1.0
 _STARTS = 3
 
 
@@ -189,15 +190,12 @@ def _is_ready(proxy: Proxy) -> bool:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        # Squid waits for its clients for half a minute.
-        pass
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(_STOP_TIMEOUT)
+    # Some wait for their clients.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(_STOP_TIMEOUT)
 
 
 def _free_port() -> int:
