@@ -131,7 +131,7 @@ class Gateway:
                 }
             )
             broken = await _Relay(backend, first, receive, send).run()
-            if broken and extension is not None and _has_failed(backend):
+            if broken and extension is not None and _is_failure(backend, broken):
                 await send({"type": "websocket.fail"})
         except OSError:
             return  # the client has left
@@ -156,8 +156,8 @@ class _Relay:
         self._receive = receive
         self._send = send
 
-    async def run(self) -> str:
-        """Relay until both ends are over; return what the backend did wrong, "" for nothing."""
+    async def run(self) -> ConnectionClosed | None:
+        """Relay until both ends are over; return how the backend broke off, None if it did not."""
         up = asyncio.create_task(self._up())
         down = asyncio.create_task(self._down())
         try:
@@ -169,11 +169,11 @@ class _Relay:
                 await self._close_backend(event)
                 closed = await down
                 if closed.rcvd is None and _is_lost(event):
-                    return ""
+                    return None
             if closed.rcvd is None:
-                return str(closed)
+                return closed
             await self._close_client(closed)
-            return ""
+            return None
         finally:
             for task in (up, down):
                 task.cancel()
@@ -229,10 +229,10 @@ class _Relay:
             pass  # the client has its close already, where its server answers by itself
 
 
-def _has_failed(backend: ClientConnection) -> bool:
-    """Whether the backend broke the protocol, and did not just break off."""
-    fault = backend.protocol.parser_exc
-    return fault is not None and not isinstance(fault, EOFError)
+def _is_failure(backend: ClientConnection, closed: ConnectionClosed) -> bool:
+    """Whether the backend broke the protocol, and was not just lost."""
+    faults = (backend.protocol.parser_exc, closed.__cause__)
+    return any(fault and not isinstance(fault, (EOFError, OSError)) for fault in faults)
 
 
 def _is_lost(event: Event) -> bool:
