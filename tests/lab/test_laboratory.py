@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -43,6 +46,20 @@ async def test_the_end_ends_what_is_under_way(origin: Origin) -> None:
         with pytest.raises(httpx.ReadError):
             await stalled
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_the_end_closes_what_is_being_accepted(origin: Origin, turns: int) -> None:
+    async def begin_and_end() -> None:
+        async with Lab(origin.address) as lab:
+            for _ in range(20):
+                clients.enter_context(socket.create_connection(("127.0.0.1", lab.port), SECONDS))
+            for _ in range(turns):  # of the loop, which has not run since they were connected
+                await asyncio.sleep(0)
+
+    with ExitStack() as clients:
+        asyncio.run(begin_and_end())
+    gc.collect()  # what was left open warns, and a warning fails the test
 
 
 async def test_a_failure_of_a_mode_is_not_swallowed(origin: Origin) -> None:

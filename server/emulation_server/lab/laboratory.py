@@ -7,11 +7,14 @@ from collections import Counter
 from contextlib import ExitStack
 from types import TracebackType
 
+import h11
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from .modes import make_mode
 from .relay import Entry, Mode, Relay
+from .wire import Peer
 
+ACCEPTING = 3  # turns of asyncio's loop from accept() until a connection is told
 CUTS = ("reset", "truncated", "stalled", "lost", "expired", "forgotten")
 
 
@@ -48,7 +51,7 @@ class Lab:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.close()
+        await self._stop_listening()
         await self.drop_connections()
         if self._failures:
             raise RuntimeError("the laboratory itself failed") from self._failures[0]
@@ -71,13 +74,14 @@ class Lab:
         self._relay.mode = _make(mode, options)
 
     async def drop_connections(self) -> None:
-        """Reset every open connection."""
-        for peer in list(self._relay.peers):
+        """Reset every open connection and wait until all of them are closed."""
+        peers, tasks = set(self._relay.peers), set(self._tasks)
+        for peer in peers:
             peer.reset()
-        for task in self._tasks:
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if over := tasks | {peer.gone for peer in peers}:
+            await asyncio.wait(over)
 
     @property
     def log(self) -> list[Entry]:
@@ -99,8 +103,18 @@ class Lab:
         """Return how many requests were sent to the server, repetitions included."""
         return self._relay.deliveries
 
+    async def _stop_listening(self) -> None:
+        # A server that closes loses those that it has accepted and not yet told of, unclosed.
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(ACCEPTING):
+            await asyncio.sleep(0)
+        self._server.close()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._relay.serve(reader, writer))
+        client = Peer(reader, writer, h11.SERVER)  # here: a task may be cancelled before it begins
+        self._relay.keep(client)
+        task = asyncio.get_running_loop().create_task(self._relay.serve(client))
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 

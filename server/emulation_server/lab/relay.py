@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 import h11
 
@@ -29,7 +28,7 @@ async def hold() -> None:
     await asyncio.Event().wait()
 
 
-async def stop(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def stop(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel the tasks, wait for them, and raise what one of them raised."""
     tasks = list(tasks)
     for task in tasks:
@@ -41,15 +40,11 @@ async def stop(tasks: Iterable[asyncio.Task[None]]) -> None:
 
 async def race(*coroutines: Coroutine[Any, Any, object]) -> None:
     """Run all until the first is done, then cancel the others; raise what any of them raised."""
-    tasks = [asyncio.create_task(_ignore_result(coroutine)) for coroutine in coroutines]
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await stop(tasks)
-
-
-async def _ignore_result(coroutine: Coroutine[Any, Any, object]) -> None:
-    await coroutine
 
 
 @dataclass(kw_only=True, eq=False)
@@ -174,7 +169,7 @@ class Exchange:
     async def send(self) -> Origin:
         """Send the request to the server on a connection of its own. Raises OSError."""
         origin = Origin(*await asyncio.open_connection(*self._relay.to))
-        self._relay.peers.add(origin)
+        self._relay.keep(origin)
         self.origins.append(origin)
         self.entry.deliveries += 1
         self._relay.deliveries += 1
@@ -374,12 +369,15 @@ class Relay:
         self.log: deque[Entry] = deque(maxlen=MAX_LOG)
         self.counts: Counter[str] = Counter()
         self.deliveries = 0
-        self.peers: WeakSet[Peer] = WeakSet()  # for the laboratory to end at once
+        self.peers: set[Peer] = set()  # whose connections are not yet closed
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def keep(self, peer: Peer) -> None:
+        """Count the peer in until its connection is closed."""
+        self.peers.add(peer)
+        peer.gone.add_done_callback(lambda _: self.peers.discard(peer))
+
+    async def serve(self, client: Peer) -> None:
         """Serve one client's connection to its end."""
-        client = Peer(reader, writer, h11.SERVER)
-        self.peers.add(client)
         try:
             while await self._serve_request(client):
                 client.http.start_next_cycle()

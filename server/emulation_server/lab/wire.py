@@ -109,6 +109,11 @@ class Peer:
         self.http = h11.Connection(role, max_incomplete_event_size=MAX_HEAD)
         self.version = b"HTTP/1.1"
         self.is_mute = False  # what is written goes nowhere
+        self.gone = asyncio.create_task(self._wait_closed())  # done when the connection is closed
+
+    async def _wait_closed(self) -> None:
+        with suppress(OSError):  # which ended it
+            await self._writer.wait_closed()
 
     async def next_event(self) -> h11.Event | type[h11.PAUSED]:
         while (event := self.http.next_event()) is h11.NEED_DATA:
