@@ -18,6 +18,12 @@
   var SILENCES = [4, 16, 31, 46, 61];
   var GRACE_SECONDS = 3;
 
+  // A transport has this long to echo, and as many round trips: more than its opening takes. A page's
+  // own choice may have to find out about several.
+  var SESSION_SECONDS = 4;
+  var SESSION_ROUND_TRIPS = 10;
+  var OWN_SECONDS = 8;
+
   var INTERMEDIARY =
     /^(via|forwarded|x-forwarded-.*|x-real-ip|x-cache.*|x-served-by|x-proxy.*|proxy-.*|client-ip|cf-.*|x-amz.*|x-bluecoat.*|x-varnish|age|warning|server|x-iinfo|x-squid.*|cdn-loop|true-client-ip|max-forwards)$/;
   // What servers and browsers add by themselves.
@@ -50,6 +56,8 @@
     function ask(method, query, next) {
       doctor.ask(exam, 'seen', { method: method, query: query }, function (answer, outcome) {
         found.passes[method] = answer && answer.method === method ? 200 : outcome.status;
+        // What is kept from an earlier examination is one of the same path.
+        if (!answer && /"run":/.test(outcome.text)) found.cache = 'path';
         next(answer, outcome);
       });
     }
@@ -286,7 +294,10 @@
     }
 
     doctor.ontransport = finish;
-    frame.src = 'session.html?' + name + ',' + exam.run;
+    var roundTrip = doctor.format.quantile(exam.result.reach.rtt, 0.5) / 1000;
+    var seconds = SESSION_SECONDS + SESSION_ROUND_TRIPS * roundTrip;
+    if (name === 'own') seconds += OWN_SECONDS;
+    frame.src = 'session.html?' + [name, exam.run, Math.ceil(seconds)].join(',');
     document.body.appendChild(frame);
   }
 

@@ -7,7 +7,7 @@
   // The run begins with the server's first answer, and all of it must end before the server does.
   var MARGIN_SECONDS = 4;
   var GRADES = {
-    good: 'Well',
+    good: 'Fine',
     fair: 'With limits',
     bad: 'Failed',
     none: 'Not known',
@@ -90,7 +90,7 @@
     var more = name === 'sessions' ? words.more.concat(describeSessions(result)) : words.more;
     fill(step.more, more);
     while (step.picture.firstChild) step.picture.removeChild(step.picture.firstChild);
-    var picture = doctor.picture(name, result);
+    var picture = doctor.picture(name, result, step.words.clientWidth);
     if (picture) step.picture.appendChild(picture);
   }
 
@@ -135,6 +135,7 @@
       longestSilence: longest ? Number(longest[1]) : 100,
       endsAt: 0,
       onskip: null,
+      isUnderWay: true,
       result: {
         v: VERSION,
         at: Math.round(new Date().getTime() / 1000),
@@ -172,6 +173,7 @@
   }
 
   function finish() {
+    exam.isUnderWay = false;
     setProgress(1);
     setText(get('now'), 'Done.');
     doctor.ask(exam, 'end', {}, function () {
@@ -182,6 +184,7 @@
 
   function fail(sentence, outcome) {
     var status = outcome.status;
+    exam.isUnderWay = false;
     exam.result.error =
       sentence ||
       'POST does not get through: ' +
@@ -308,6 +311,11 @@
   window.addEventListener('pagehide', function () {
     // Else the next examination has to wait until the server misses this one.
     if (exam && navigator.sendBeacon) navigator.sendBeacon(doctor.address(exam, 'end'));
+  });
+
+  window.addEventListener('resize', function () {
+    var result = shown || (exam && !exam.isUnderWay && exam.result);
+    if (result) draw(result);
   });
 
   if (!shown) return run();

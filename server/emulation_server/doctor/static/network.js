@@ -39,7 +39,8 @@
   doctor.request = function (options, done) {
     var xhr = new XMLHttpRequest();
     var began = doctor.now();
-    var seen = 0;
+    // Some engines forget what had come when an answer is cut.
+    var seen = '';
     var first;
     var isOver = false;
 
@@ -55,8 +56,9 @@
       if (isOver || xhr.readyState < 2) return;
       if (first === undefined) first = doctor.since(began);
       var length = text().length;
-      if (length > seen && options.onprogress) options.onprogress(doctor.since(began), length);
-      seen = length;
+      if (length <= seen.length) return;
+      seen = text();
+      if (options.onprogress) options.onprogress(doctor.since(began), length);
     }
 
     function finish(error) {
@@ -66,7 +68,7 @@
       clearTimeout(timer);
       done({
         status: error ? 0 : xhr.status,
-        text: text(),
+        text: seen,
         headers: error ? '' : xhr.getAllResponseHeaders() || '',
         first: first === undefined ? -1 : first,
         total: doctor.since(began),

@@ -5,6 +5,8 @@
   'use strict';
 
   var NAMESPACE = 'http://www.w3.org/2000/svg';
+  var NARROWEST = 240;
+  // Of the picture that is drawn.
   var WIDTH = 640;
   var canDraw =
     !!document.createElementNS && !!document.createElementNS(NAMESPACE, 'svg').createSVGRect;
@@ -148,7 +150,7 @@
   function stream(found, roundTrip, title) {
     var held = doctor.holdBack(found, roundTrip);
     if (!held) return null;
-    var height = 150;
+    var height = 130;
     var bottom = height - 24;
     var last = found.arrived[found.arrived.length - 1];
     var end = Math.max(last[0], found.written[found.written.length - 1][0] + roundTrip) * 1.03;
@@ -159,7 +161,7 @@
     function y(bytes) {
       return (
         bottom -
-        (Math.log(1 + bytes / 64) / Math.log(1 + total / 64)) * (bottom - 26)
+        (Math.log(1 + bytes / 64) / Math.log(1 + total / 64)) * (bottom - 8)
       ).toFixed(1);
     }
     var svg = begin(height, title + ': written and arrived over time');
@@ -185,8 +187,6 @@
       stroke: held.isLate ? '#b3261e' : '#2a6fdb',
       'stroke-width': 2.5,
     });
-    var text = { x: 8, y: 14, class: 'label', fill: '#666', 'font-size': 13 };
-    add(svg, 'text', text, title + ': written (broad), arrived (narrow)');
     add(svg, 'text', { x: 8, y: height - 6, class: 'label', fill: '#666', 'font-size': 12 }, '0 s');
     add(
       svg,
@@ -212,7 +212,14 @@
       ['events', 'Server-sent events'],
     ].forEach(function (kind) {
       var svg = found[kind[0]] && stream(found[kind[0]], roundTrip, kind[1]);
-      if (svg) place.appendChild(svg);
+      if (!svg) return;
+      var caption = document.createElement('p');
+      caption.className = 'caption';
+      caption.appendChild(
+        document.createTextNode(kind[1] + ', written (broad) and arrived (narrow)')
+      );
+      place.appendChild(caption);
+      place.appendChild(svg);
     });
     return place;
   }
@@ -244,7 +251,7 @@
         y: top + 2,
         height: 16,
         rx: 3,
-        width: isRefused ? 3 : Math.max(3, share * 400).toFixed(1),
+        width: isRefused ? 3 : Math.max(3, share * (WIDTH - 210)).toFixed(1),
         class: isRefused ? 'bar refused' : 'bar ' + row[2],
         fill: isRefused ? '#b3261e' : '#2a6fdb',
       });
@@ -252,7 +259,7 @@
         svg,
         'text',
         {
-          x: 112 + (isRefused ? 0 : share * 400),
+          x: 112 + (isRefused ? 0 : share * (WIDTH - 210)),
           y: top + 15,
           class: 'label',
           fill: '#666',
@@ -316,8 +323,9 @@
 
   var PICTURES = { reach: reach, streams: streams, sessions: sessions, volume: volume, idle: idle };
 
-  /** Return the picture of a step, null where there is none. */
-  doctor.picture = function (name, result) {
+  /** Return the picture of a step, for a place of so many pixels; null where there is none. */
+  doctor.picture = function (name, result, width) {
+    WIDTH = Math.max(NARROWEST, width || 0);
     if (!canDraw || !PICTURES[name] || !result[name]) return null;
     return PICTURES[name](result[name], result);
   };

@@ -5,14 +5,11 @@
   'use strict';
 
   var ECHOES = 15;
-  // A transport that has not echoed by then is of no use to anybody.
-  var SECONDS = 7;
-  // The page's own choice may have to find out about some that do not work.
-  var OWN_SECONDS = 15;
 
-  var query = /\?([\w-]+),([\w-]+)/.exec(location.search) || [];
+  var query = /\?([\w-]+),([\w-]+),(\d+)/.exec(location.search) || [];
   var name = query[1];
   var run = query[2];
+  var seconds = Number(query[3]);
   var isOwn = name === 'own';
   var result = { rtt: [], used: '' };
   var isOver = false;
@@ -53,7 +50,7 @@
       socket.send(String(result.rtt.length + 1));
     };
     socket.onclose = function (event) {
-      finish('closed ' + event.code);
+      finish(result.open === undefined ? 'refused' : 'closed ' + event.code);
     };
     socket.addEventListener('emulation:transport', function (event) {
       result.used = event.transport;
@@ -72,12 +69,9 @@
   window.onload = function () {
     if (!window.WebSocketEmulation || !window.WebSocketEmulation.install)
       return finish('no script');
-    setTimeout(
-      function () {
-        finish(result.open === undefined ? 'not opened' : 'silent');
-      },
-      (isOwn ? OWN_SECONDS : SECONDS) * 1000
-    );
+    setTimeout(function () {
+      finish(result.open === undefined ? 'not opened' : 'silent');
+    }, seconds * 1000);
     began = now();
     var base = location.href.replace(/^http/, 'ws').replace(/session\.html.*/, '');
     try {

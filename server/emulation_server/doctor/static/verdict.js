@@ -14,8 +14,12 @@
 
   // Slower than any scheduling, and than the pause between two pieces.
   var HELD_MILLISECONDS = 350;
+  var JITTER_MILLISECONDS = 50;
   // A page gives a stream up that is this late (docs/protocol.md section 8.1).
   var GIVEN_UP_MILLISECONDS = 2000;
+
+  // That the server writes.
+  var PIECES = 18;
 
   var GOOD = 'good';
   var FAIR = 'fair';
@@ -88,7 +92,8 @@
       grade = FAIR;
       more.push(
         list(refused) +
-          ' does not get through (' +
+          (refused.length > 1 ? ' do' : ' does') +
+          ' not get through (' +
           answered(found.passes[refused[0]]) +
           ').' +
           (refused.indexOf('OPTIONS') >= 0 ? ' Pages of other origins need OPTIONS.' : '')
@@ -151,14 +156,14 @@
         BAD,
         found.error === 'silent'
           ? 'It is opened by a proxy, but frames never arrive' +
-              (found.arrived ? '.' : ': the server was never asked.')
+              (found.arrived ? '.' : ', the server is never asked.')
           : 'It is opened and then broken off, before anything arrives.'
       );
     }
     if (found.arrived === 'plain') {
       return said(
         BAD,
-        'The upgrade is taken out on the way: the server was asked for a plain page.'
+        'The upgrade is taken out on the way, the server is asked for a plain page.'
       );
     }
     if (found.arrived === 'upgrade') {
@@ -185,7 +190,7 @@
     arrived.forEach(function (event, index) {
       var before = index ? arrived[index - 1][1] : 0;
       written.forEach(function (piece) {
-        if (piece[0] < event[0] - roundTrip - HELD_MILLISECONDS) {
+        if (piece[0] < event[0] - roundTrip - JITTER_MILLISECONDS) {
           bytes = Math.max(bytes, piece[1] - before);
         }
       });
@@ -198,6 +203,10 @@
     };
   };
 
+  function isCut(stream) {
+    return !!stream && stream.arrived.length > 0 && stream.written.length < PIECES;
+  }
+
   function stream(what, found, roundTrip) {
     if (!found) return said(NONE, '');
     if (found.error === 'none') return said(NONE, 'This browser has no ' + what + '.');
@@ -205,8 +214,7 @@
     if (!held) {
       return said(BAD, what + ' do not arrive (' + answered(found.status) + ').');
     }
-    var isCut = found.error || found.written.length < 18;
-    if (isCut) {
+    if (isCut(found)) {
       return said(
         BAD,
         what +
@@ -230,9 +238,11 @@
       return said(
         held.late > GIVEN_UP_MILLISECONDS / 2 ? BAD : FAIR,
         what +
-          ' are held back in blocks of about ' +
-          size(held.bytes) +
-          ', for up to ' +
+          // An event counts when it is whole: how much of it was held is not known.
+          (found.status
+            ? ' are held back in blocks of about ' + size(held.bytes) + ','
+            : ' are held back') +
+          ' for up to ' +
           Math.round(held.late / 100) / 10 +
           ' s.'
       );
@@ -256,7 +266,8 @@
     'not allowed': 'the server does not allow it',
     'no engine': 'this browser cannot do it',
     'no script': 'the script of the emulation did not arrive',
-    'not opened': 'it was not opened within 7 s',
+    refused: 'it was refused',
+    'not opened': 'it was not opened in time',
     silent: 'it opened, and no message came back',
     altered: 'messages came back altered',
   };
@@ -369,6 +380,11 @@
           found.failed +
           ' s of silence never arrives' +
           (found.passed ? '; ' + found.passed + ' s are allowed.' : '.');
+    if (isCut((result.streams || {}).bytes)) {
+      return said(FAIR, 'An answer is cut off after ' + found.failed + ' s, silent or not.', [
+        'Pages ask anew when that happens, and lose nothing.',
+      ]);
+    }
     if (found.failed > heartbeat) {
       return said(GOOD, text, ['The server speaks every ' + heartbeat + ' s: nothing is lost.']);
     }
@@ -402,7 +418,11 @@
     var words = doctor.words('native', result);
     if (!result.native || !result.native.error)
       return 'WebSocket opens, but does not carry messages';
-    return words.text.replace(/^It /, 'WebSocket ').replace(/\.$/, '');
+    return words.text
+      .replace(/^It /, 'WebSocket ')
+      .replace('The upgrade', 'The upgrade to WebSocket')
+      .replace(/, the server is asked.*/, '')
+      .replace(/\.$/, '');
   }
 
   /** Put the whole into words: { grade, headline, findings }. */
@@ -448,7 +468,13 @@
     return {
       grade: FAIR,
       headline:
-        cause(result) + '; ' + NAMES[name] + ' works: pages will use it, at about ' + about + '.',
+        cause(result) +
+        '; ' +
+        NAMES[name] +
+        (name === 'sse' ? ' work: pages will use them' : ' works: pages will use it') +
+        ', at about ' +
+        about +
+        '.',
       findings: findings,
     };
   };
