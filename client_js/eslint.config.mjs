@@ -4,6 +4,7 @@ import es from 'eslint-plugin-es-x';
 import globals from 'globals';
 
 export default defineConfig([
+  { ignores: ['dist/'] },
   js.configs.recommended,
   {
     files: ['src/**/*.js'],
@@ -14,8 +15,10 @@ export default defineConfig([
       'es-x/no-modules': 'off',
       // Used only where the engine has them.
       'es-x/no-typed-arrays': 'off',
+      'es-x/no-resizable-and-growable-arraybuffers': 'off',
       'no-unused-vars': ['error', { args: 'after-used', caughtErrors: 'none' }],
       // Array's methods of the same names are meant.
+      'es-x/no-iterator-prototype-every': 'off',
       'es-x/no-iterator-prototype-filter': 'off',
       'es-x/no-iterator-prototype-foreach': 'off',
       'es-x/no-iterator-prototype-map': 'off',

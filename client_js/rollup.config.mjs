@@ -18,9 +18,10 @@ function insertVersion() {
 function minifyChunk() {
   return {
     name: 'minify',
-    renderChunk: (code) =>
+    renderChunk: (code, chunk, { format }) =>
       minify(code, {
         ecma: 5,
+        toplevel: format !== 'iife',
         // A page may read it.
         keep_fnames: /^WebSocket$/,
         // What gzip likes best, found by trying.
@@ -39,17 +40,51 @@ function minifyChunk() {
   };
 }
 
-export default {
-  input: resolve(here, 'src/script.js'),
-  plugins: [insertVersion()],
-  output: {
-    file: resolve(outDir, 'emulation.js'),
-    format: 'iife',
-    strict: true,
-    indent: false,
-    sourcemap: true,
-    // The map is the same wherever the build is written to.
-    sourcemapPathTransform: (source, map) => relative(here, resolve(dirname(map), source)),
-    plugins: [minifyChunk()],
-  },
-};
+/** What is published carries its types. */
+function addTypes() {
+  const names = ['index.d.ts', 'index.d.cts', 'emulation.d.ts'];
+  return {
+    name: 'add-types',
+    generateBundle() {
+      for (const fileName of names) {
+        const source = readFileSync(resolve(here, 'types', fileName), 'utf8');
+        this.emitFile({ type: 'asset', fileName, source });
+      }
+    },
+  };
+}
+
+function bundle(input, output) {
+  return {
+    input: resolve(here, 'src', input),
+    plugins: [insertVersion()],
+    output: {
+      strict: true,
+      indent: false,
+      sourcemap: true,
+      // The map is the same wherever the build is written to.
+      sourcemapPathTransform: (source, map) => relative(here, resolve(dirname(map), source)),
+      ...output,
+      plugins: [minifyChunk(), ...(output.plugins || [])],
+    },
+  };
+}
+
+const script = (directory) =>
+  bundle('script.js', { file: resolve(directory, 'emulation.js'), format: 'iife' });
+
+const dist = resolve(here, 'dist');
+
+/** `rollup -c` builds the script that the server serves, with --configPackage what npm packs. */
+export default (options) =>
+  options.configPackage
+    ? [
+        script(dist),
+        bundle('index.js', {
+          file: resolve(dist, 'index.cjs'),
+          format: 'cjs',
+          plugins: [addTypes()],
+        }),
+        bundle('index.js', { file: resolve(dist, 'index.js'), format: 'es' }),
+      ]
+    : script(outDir);

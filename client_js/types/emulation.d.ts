@@ -1,0 +1,4 @@
+// The script, which installs itself: it exports nothing, and declares `WebSocketEmulation`.
+import './index.cjs';
+
+export {};
