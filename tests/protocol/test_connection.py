@@ -433,8 +433,8 @@ def test_a_message_as_long_as_a_part_is_none(size: int, kinds: list[int]) -> Non
     assert [kind for kind, _ in connection.frames_after(0, 1000)] == kinds
 
 
-def test_a_part_is_never_more_than_half_of_the_window() -> None:
-    connection = Connection(LIMITS._replace(window_bytes=12))
+def test_a_pages_part_is_never_more_than_half_of_the_window() -> None:
+    connection = Connection(LIMITS._replace(window_bytes=12), Credit(1000, 100))
     connection.send(b"x" * 13)
     assert [len(payload) for _, payload in connection.frames_after(0, 1000)] == [6, 6, 1]
 
