@@ -232,6 +232,11 @@ class Carrier:
             self.downstream = None
 
     @property
+    def is_dirty(self) -> bool:
+        """Whether a socket has something to say."""
+        return bool(self._dirty)
+
+    @property
     def has_news(self) -> bool:
         """Whether there is something to say for which a parked poll is answered."""
         if self._gone:

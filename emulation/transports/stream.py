@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from emulation.eager import Writer
+from emulation.eager import Event, Writer
 from emulation.protocol.codec import Encoder
 from emulation.transports.attach import begin, read_attach, wait_for_disconnect
 from emulation.transports.exchange import GONE
@@ -52,14 +53,15 @@ class Stream:
     )
 
     def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
-        config = exchange.registry.config
+        registry = exchange.registry
+        config = registry.config
         self._exchange = exchange
         self._carrier = carrier
         self._encoder: Encoder = exchange.encoder()
         self._renew_bytes = config.stream_renew if exchange.is_binary else config.text_stream_renew
         self._is_ending = False
         self._is_over = False
-        self._writer = Writer(self._write)
+        self._writer = Writer(registry.loop, exchange.send, self._pack, self._fail)
         self.attach = exchange.head.number
         self.transport = "stream" if exchange.is_binary else "xhr-stream"
         self.deadline: float | None = None
@@ -82,39 +84,31 @@ class Stream:
     def lose(self) -> None:
         """Note that the client has left: what was written may not have come."""
         self._is_over = True
-        self._writer.stop()
         self._carrier.detach(self)
 
-    async def _write(self) -> None:
-        try:
-            while not self._is_over:
-                data = self._next()
-                if not data:
-                    break
-                await self._exchange.send(
-                    {
-                        "type": "http.response.body",
-                        "body": data,
-                        "more_body": not self._is_over,
-                    }
-                )
-        except GONE:
-            self.lose()  # the client has left, says the server
-        except Exception:
+    def _pack(self) -> Iterable[Event]:
+        if self._is_over:
+            return ()
+        encoder = self._encoder
+        frames = self._carrier.pack(self, _WRITE_BYTES)
+        data = b""
+        if not encoder.frames:
+            # On a line of its own: it proves the transport, however soon the rest is cut.
+            data = encoder.encode([self._exchange.answer_head()])
+        if frames:
+            data += encoder.encode(frames)
+        if self._is_ending or encoder.size >= self._renew_bytes:
+            data += encoder.end()
+            self.lose()
+        elif self._carrier.is_dirty:
+            self._writer.push()
+        if not data:
+            return ()
+        return ({"type": "http.response.body", "body": data, "more_body": not self._is_over},)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, GONE):
             # Whoever has a message runs this: a fault of a server or a middleware around us must
             # not reach it.
             logger.exception("Writing a downstream failed")
-            self.lose()
-
-    def _next(self) -> bytes:
-        frames = self._carrier.pack(self, _WRITE_BYTES)
-        data = b""
-        if not self._encoder.frames:
-            # On a line of its own: it proves the transport, however soon the rest is cut.
-            data = self._encoder.encode([self._exchange.answer_head()])
-        if frames:
-            data += self._encoder.encode(frames)
-        if self._is_ending or self._encoder.size >= self._renew_bytes:
-            data += self._encoder.end()
-            self.lose()
-        return data
+        self.lose()

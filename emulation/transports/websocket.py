@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
-from emulation.eager import Writer, run_beside
+from emulation.eager import Event, Writer, run_beside
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.codec import frame_from_json, frame_to_json
@@ -22,6 +22,7 @@ from emulation.protocol.frames import (
     TEXT,
     TEXT_PART,
     Frame,
+    counts,
     document,
 )
 from emulation.protocol.handshake import (
@@ -154,6 +155,8 @@ class NativeSocket:
         self._is_accepted = False
         self._is_closed = False
         self._is_over = False
+        # Whether the page has been told that its session is gone.
+        self._is_ending = False
         # Whether the page has been told `opened`, and has said which socket this is.
         self._is_told = False
         self._has_head = False
@@ -167,7 +170,7 @@ class NativeSocket:
         self._heard = registry.loop.time()
         self._opened = self._pinged = self._heard
         self._waiting: asyncio.Task[None] | None = None
-        self._writer = Writer(self._write)
+        self._writer = Writer(registry.loop, send, self._pack, self._fail_to_write)
 
     # --- What goes down ---------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ class NativeSocket:
 
     async def say(self, frame: Frame) -> None:
         """Send a document."""
-        await self._put({"type": "websocket.send", "text": "\0" + frame_to_json(frame).decode()})
+        await self._put(_spoken(frame))
 
     async def close(self) -> None:
         """Close the native socket; what its code is means nothing."""
@@ -276,7 +279,6 @@ class NativeSocket:
     def hang_up(self) -> None:
         """Close the native socket without waiting."""
         self._is_over = True
-        self._writer.stop()
         run_beside(self._hang_up())
 
     async def _hang_up(self) -> None:
@@ -293,61 +295,59 @@ class NativeSocket:
         if not self._is_over:
             self._writer.push()
 
-    async def _write(self) -> None:
-        try:
-            while self.session is not None and not self._is_over:
-                if not await self._write_some(self.session):
-                    break
-        except OSError:
-            self.lose()  # the client has left, says the server
-        except Exception:
-            # Whoever has a message runs this: a fault of a server or a middleware around us must
-            # not reach it.
-            logger.exception("Writing to a native socket failed")
-            self.lose()
-
-    async def _write_some(self, session: Session) -> bool:
-        connection = session.connection
-        frames = connection.frames_after(session.written, _WRITE_BYTES)
-        if frames:
+    def _pack(self) -> Iterator[Event]:
+        """Make an event of each thing there is to say, in their order."""
+        while (session := self.session) is not None and not self._is_over:
+            connection = session.connection
+            frames = connection.frames_after(session.written, _WRITE_BYTES)
+            if not frames:
+                event = self._next_document(session)
+                if event is None:
+                    return
+                yield event
+                continue
             session.written = max(session.written, connection.acknowledged) + len(frames)
             for kind, payload in frames:
-                if self._is_over or self.session is not session:
-                    return False
-                await self._send_frame(kind, payload)
-            return True
+                if kind == TEXT_PART or kind == BINARY_PART:
+                    yield _spoken(_PART)
+                yield _event(kind, payload)
+                if not self._serves(session):
+                    return  # it has moved while this was being sent
+
+    def _serves(self, session: Session) -> bool:
+        return self.session is session and not self._is_over
+
+    def _next_document(self, session: Session) -> Event | None:
+        connection = session.connection
         if self._say_ping:
             self._say_ping = False
             self._asked = self.registry.loop.time()
-            await self.say(_PING)
-            return True
+            return _spoken(_PING)
         if session.ended_badly:
-            await self.say(session.gone)
-            await self.close()
-            return False
+            if self._is_ending:
+                return self._farewell()
+            self._is_ending = True
+            return _spoken(session.gone)
         if connection.owes_credit and not connection.is_over:
-            await self.say(document("credit", *connection.tell_credit()))
-            return True
+            return _spoken(counts("credit", *connection.tell_credit()))
         if connection.owes_ack or self._say_ack:
             self._say_ack = False
-            await self.say(document("ack", connection.tell_ack()))
-            return True
+            return _spoken(counts("ack", connection.tell_ack()))
         if connection.state is State.CLOSED:
-            await self.close()
-        return False
+            return self._farewell()
+        return None
 
-    async def _send_frame(self, kind: int, payload: bytes) -> None:
-        if kind in (TEXT_PART, BINARY_PART):
-            await self.say(_PART)
-        if kind in (TEXT, TEXT_PART):
-            text = payload.decode()
-            if text.startswith("\0"):
-                text = "\0" + text
-            await self._put({"type": "websocket.send", "text": text})
-        elif kind == CLOSE:
-            await self.say((CLOSE, payload))
-        else:
-            await self._put({"type": "websocket.send", "bytes": payload})
+    def _farewell(self) -> Event:
+        self.lose()
+        self._is_closed = True
+        return {"type": "websocket.close", "code": CloseCode.NORMAL}
+
+    def _fail_to_write(self, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            # Whoever has a message runs this: a fault of a server or a middleware around us must
+            # not reach it.
+            logger.exception("Writing to a native socket failed")
+        self.lose()  # the client has left, says the server
 
     # --- What comes up ----------------------------------------------------------------------------
 
@@ -498,7 +498,6 @@ class NativeSocket:
     def lose(self) -> None:
         """Note that the native socket is gone: the session is at home on its carrier again."""
         self._is_over = True
-        self._writer.stop()
         self.registry.natives.discard(self)
         if self._ack_timer is not None:
             self._ack_timer.cancel()
@@ -553,6 +552,21 @@ def _parse(text: str) -> Frame:
     if type(value) is not list:
         raise _broken("a document that is no array")
     return frame_from_json(value)
+
+
+def _event(kind: int, payload: bytes) -> Event:
+    """Make the message that is this numbered frame."""
+    if kind == TEXT or kind == TEXT_PART:
+        text = payload.decode()
+        return {"type": "websocket.send", "text": "\0" + text if text[:1] == "\0" else text}
+    if kind == CLOSE:
+        return _spoken((CLOSE, payload))
+    return {"type": "websocket.send", "bytes": payload}
+
+
+def _spoken(frame: Frame) -> Event:
+    """Make the message that is this document or close."""
+    return {"type": "websocket.send", "text": "\0" + frame_to_json(frame).decode()}
 
 
 def _broken(text: str) -> RemoteProtocolError:
