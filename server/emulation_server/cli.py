@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from emulation_server import logs
+from emulation_server.doctor.terminal import NOTHING, Unreachable, examine
 from emulation_server.lab import MODES, Lab
 from emulation_server.serving import Settings, run
 from emulation_server.settings import parse_address, parse_routes, read_file
@@ -330,6 +331,50 @@ def lab(
         asyncio.run(_run_lab(Lab(server, mode, host=host, port=port, **options)))
     except KeyboardInterrupt:
         pass
+
+
+@app.command()
+def doctor(
+    url: Annotated[
+        str,
+        typer.Argument(help="Of a WebSocket, or of a server: http(s)://… or ws(s)://…."),
+    ],
+    header: Annotated[
+        list[str],
+        typer.Option("--header", "-H", help="With every request: 'Name: value'. Repeatable."),
+    ] = [],  # noqa: B006
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca", help="The authorities of its certificate.", exists=True, dir_okay=False
+        ),
+    ] = None,
+) -> None:
+    """Try each transport against a running server, and say what passes.
+
+    \b
+    websocket-emulation doctor https://example.com/chat
+    websocket-emulation doctor http://localhost:8000
+
+    Where the server runs with --doctor its checks are used: messages are echoed, and streams timed.
+    Otherwise a WebSocket is opened and closed at the URL itself.
+
+    The exit status is 0 where WebSocket works, 1 where only others do, 2 where nothing does.
+    """
+    headers = [_checked(_header, text) for text in header]
+    try:
+        status = _checked(asyncio.run, examine(url, headers=headers, ca=ca, say=typer.echo))
+    except Unreachable as unreachable:
+        typer.echo(str(unreachable), err=True)
+        status = NOTHING
+    raise typer.Exit(status)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition(":")
+    if not separator or not name.strip():
+        raise ValueError(f"{text!r} is no header; give 'Name: value'.")
+    return name.strip(), value.strip()
 
 
 def _lab_option(mode: str, text: str) -> tuple[str, object]:

@@ -23,6 +23,9 @@
   function begin(height, label) {
     var svg = element('svg', {
       viewBox: '0 0 ' + WIDTH + ' ' + height,
+      // Old engines find no height by themselves.
+      width: WIDTH,
+      height: height,
       role: 'img',
       'aria-label': label,
       class: 'chart',
