@@ -36,7 +36,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
             if kind not in started:
                 url = start(kind)
                 front, _ = stack.enter_context(
-                    processes.gateway(url.replace("http:", "ws:"), "--pass-host")
+                    processes.gateway(url.replace("http:", "ws:"), "--pass-host", "--origin", "*")
                 )
                 started[kind] = front, url
             return started[kind]
