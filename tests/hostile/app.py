@@ -1,23 +1,60 @@
-"""A page, an echo and numbered messages, as most run them and for transports that are struck."""
+"""Pages, an echo and numbered messages, as most run them and for transports that are struck."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from emulation import Config, WebSocketEmulation
 from tests.apps.numbered_app import numbered
 from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import echo, page
+from tests.hostile.talks import messages
 
 __all__ = ["default", "struck"]
+
+HERE = Path(__file__).parent
+
+results: dict[str, Any] = {}
+
+
+async def measure(request: Request) -> FileResponse:
+    return FileResponse(HERE / "measure.html")
+
+
+async def talk(request: Request) -> FileResponse:
+    return FileResponse(HERE / "talk.js", media_type="text/javascript")
+
+
+async def tell_messages(request: Request) -> JSONResponse:
+    return JSONResponse(messages(request.path_params["sender"], request.path_params["count"]))
+
+
+async def take_result(request: Request) -> Response:
+    results[request.path_params["token"]] = json.loads(await request.body())
+    return Response(status_code=204)
+
+
+async def tell_result(request: Request) -> JSONResponse:
+    return JSONResponse(results.get(request.path_params["token"]))
 
 
 def application(config: Config) -> Starlette:
     return Starlette(
         routes=[
             Route("/", page),
+            Route("/measure", measure),
+            Route("/talk.js", talk),
+            Route("/messages/{sender}/{count:int}", tell_messages),
+            Route("/results/{token}", take_result, methods=["POST"]),
+            Route("/results/{token}", tell_result),
             WebSocketRoute("/echo", echo),
             WebSocketRoute("/numbered", numbered),
         ],

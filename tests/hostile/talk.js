@@ -1,77 +1,82 @@
-/** What a page does with a socket whose path is hostile. */
-'use strict';
+/** What a page does with a socket whose path is hostile. It is read by engines of 2011, too. */
 
 function open(path) {
-  const url = new URL(path, location.href.replace(/^http/, 'ws'));
-  const socket = new WebSocket(url.href);
+  var socket = new WebSocket(location.href.replace(/^http([^/]*\/\/[^/]*).*/, 'ws$1') + path);
   socket.binaryType = 'arraybuffer';
   return socket;
 }
 
-function closed(socket) {
-  return new Promise((resolve) => {
-    socket.onclose = (event) => resolve([event.code, event.reason, event.wasClean]);
-  });
-}
-
 function binaryOf(latin1) {
-  return Uint8Array.from(latin1, (character) => character.charCodeAt(0));
+  var bytes = new Uint8Array(latin1.length);
+  for (var i = 0; i < latin1.length; i++) bytes[i] = latin1.charCodeAt(i);
+  return bytes.buffer;
 }
 
 function latin1Of(buffer) {
-  return Array.from(new Uint8Array(buffer), (byte) => String.fromCharCode(byte)).join('');
+  var bytes = new Uint8Array(buffer);
+  var characters = [];
+  for (var i = 0; i < bytes.length; i++) characters.push(String.fromCharCode(bytes[i]));
+  return characters.join('');
 }
 
-/** Resolves with the milliseconds from the constructor to the echo of what onopen sent. */
-self.timeToEcho = async (path) => {
-  const started = performance.now();
-  const socket = open(path);
-  const end = closed(socket);
-  const echo = new Promise((resolve) => {
-    socket.onopen = () => socket.send('hello');
-    socket.onmessage = (event) => resolve(event.data);
-  });
-  const first = await Promise.race([echo, end]);
-  if (first !== 'hello') throw new Error(`${JSON.stringify(first)} came for the echo`);
-  const took = performance.now() - started;
-  socket.close(1000);
-  await end;
-  return took;
+/** Calls `done` with the milliseconds from the constructor to the echo of what onopen sent. */
+self.timeToEcho = function (path, done, fail) {
+  var started = new Date().getTime();
+  var took = 0;
+  var socket = open(path);
+  socket.onopen = function () {
+    socket.send('hello');
+  };
+  socket.onmessage = function (event) {
+    if (event.data !== 'hello') fail(event.data + ' came for the echo');
+    took = new Date().getTime() - started;
+    socket.close(1000);
+  };
+  socket.onclose = function (event) {
+    if (took) done(took);
+    else fail(event.code + ' came for the echo');
+  };
 };
 
 /**
- * Sends `ours` while `theirs` come, and closes when the application has reported.
+ * Sends `options.ours` while `options.theirs` come, closes when the application has reported, and
+ * calls `done` with what came of it.
  *
  * A message is [whether it is binary, its text or its bytes as Latin-1]. The page runs ahead of the
- * application by `lead` messages.
+ * application by `options.lead` messages.
  */
-self.exchange = async ({ path, ours, theirs, lead }) => {
-  const socket = open(path);
-  const end = closed(socket);
-  const outcome = { received: 0, altered: 0, first: '', transports: [], close: null };
-  let sent = 0;
-  const send = () => {
-    while (sent < ours.length && sent < outcome.received + lead) {
-      const [isBinary, content] = ours[sent++];
-      socket.send(isBinary ? binaryOf(content) : content);
+self.exchange = function (options, done) {
+  var ours = options.ours;
+  var theirs = options.theirs;
+  var outcome = { received: 0, altered: 0, first: '', transports: [], close: null };
+  var sent = 0;
+  var socket = open(options.path);
+
+  function send() {
+    while (sent < ours.length && sent < outcome.received + options.lead) {
+      var message = ours[sent++];
+      socket.send(message[0] ? binaryOf(message[1]) : message[1]);
     }
-  };
+  }
+
   socket.onopen = send;
-  socket.onmessage = ({ data }) => {
+  socket.onmessage = function (event) {
     if (outcome.received === theirs.length) {
-      outcome.transports = JSON.parse(data);
+      outcome.transports = JSON.parse(event.data);
       socket.close(4000, 'complete');
       return;
     }
-    const [isBinary, content] = theirs[outcome.received++];
-    const isText = typeof data === 'string';
-    const came = isText ? data : latin1Of(data);
-    if (isText === isBinary || came !== content) {
+    var expected = theirs[outcome.received++];
+    var isBinary = typeof event.data !== 'string';
+    var came = isBinary ? latin1Of(event.data) : event.data;
+    if (isBinary !== expected[0] || came !== expected[1]) {
       outcome.altered += 1;
-      outcome.first = outcome.first || `${came.slice(0, 40)} came as number ${outcome.received}`;
+      outcome.first = outcome.first || came.slice(0, 40) + ' came as number ' + outcome.received;
     }
     send();
   };
-  outcome.close = await end;
-  return outcome;
+  socket.onclose = function (event) {
+    outcome.close = [event.code, event.reason, event.wasClean];
+    done(outcome);
+  };
 };

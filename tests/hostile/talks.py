@@ -18,7 +18,9 @@ LEAD = 64
 async def time_to_echo(page: Page, server_url: str) -> tuple[float, str | None]:
     """Return the seconds to the first echo, and the transport on which the application started."""
     token = secrets.token_hex(8)
-    took: float = await page.evaluate("path => timeToEcho(path)", f"/echo?token={token}")
+    took: float = await page.evaluate(
+        "path => new Promise((done, fail) => timeToEcho(path, done, fail))", f"/echo?token={token}"
+    )
     [start] = await recorded.starts(server_url, token)
     return took / 1000, start["transport"]
 
@@ -31,7 +33,7 @@ async def converse(page: Page, server_url: str, count: int) -> list[str]:
     """
     token = secrets.token_hex(8)
     outcome: dict[str, Any] = await page.evaluate(
-        "options => exchange(options)",
+        "options => new Promise((done) => exchange(options, done))",
         {
             "path": f"/numbered?n={count}&token={token}",
             "ours": messages("page", count),
