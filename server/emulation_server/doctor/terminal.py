@@ -46,6 +46,7 @@ _LATE_SECONDS: Final = 1.0
 # Past the pause between two pieces of the server's timed stream.
 _HELD_SECONDS: Final = 0.35
 
+_JSON: Final = "application/json"
 _REFUSED: Final = "refused with"
 
 _GIVEAWAYS = re.compile(r"via|forwarded|x-forwarded-.*|x-real-ip|x-cache.*|x-served-by|cf-.*|age")
@@ -118,11 +119,10 @@ def _conclude(address: Address, tries: Sequence[_Try], say: _Say) -> int:
 
 
 def _hint(tries: Sequence[_Try]) -> str:
-    errors = {a_try.error for a_try in tries if a_try.name != "websocket"}
-    if all(error.startswith(_REFUSED) for error in errors):
+    if not tries:
+        return "Is the middleware in its place, and the path right?"
+    if all(a_try.error.startswith(_REFUSED) for a_try in tries if a_try.name != "websocket"):
         return "The server is there and refuses: is this the URL of a WebSocket, are its headers?"
-    if all("not ours" in error for error in errors):
-        return "What answers there does not speak the emulation: is the middleware in its place?"
     return "Somebody on the way lets nothing through."
 
 
@@ -297,8 +297,11 @@ async def _try_endpoint(
     """Open and close a WebSocket at the URL itself over each transport."""
     url = f"{address.websocket_origin}{address.target()}"
     say(f"{url} is tried itself: its server has no doctor (serve --doctor).")
+    stranger = await _find_stranger(address, headers, context)
+    if stranger:
+        say(stranger)
     tries = []
-    for name in (NATIVE, *TRANSPORTS):
+    for name in (NATIVE, *(() if stranger else TRANSPORTS)):
         a_try = _Try(name)
         async with _noting(a_try):
             began = time.monotonic()
@@ -315,6 +318,23 @@ async def _try_endpoint(
             tries.append(a_try)
         say(f"{name:<12}{a_try}")
     return tries
+
+
+async def _find_stranger(address: Address, headers: Headers, context: tls.SSLContext | None) -> str:
+    """Ask something senseless, and return a sentence where the answer is not the emulation's."""
+    client = HTTPClient(address, headers, context)
+    target = address.target(f"open.{secrets.token_urlsafe(16)}")
+    try:
+        async with client.request("POST", target, [("content-type", _JSON)]) as exchange:
+            await exchange.read_head(_SESSION_SECONDS)
+            body = await exchange.read_whole(_SESSION_SECONDS)
+    except Failure:
+        return ""  # the transports say what is wrong
+    finally:
+        await client.close()
+    if body.startswith(b'[["head"'):
+        return ""
+    return f"A POST is answered with {exchange.status}, but not by the emulation."
 
 
 @asynccontextmanager
