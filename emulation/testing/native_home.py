@@ -123,12 +123,12 @@ class NativeHome:
 
     # --- Beginnings -------------------------------------------------------------------------------
 
-    async def _dial(self, *subprotocols: str) -> None:
+    async def _dial(self, *subprotocols: str, own_query: bool = True) -> None:
         carrier, address = self._carrier, self._socket.address
         try:
             self._native = await dial(
                 address,
-                address.target(f"ws.{carrier.key}"),
+                address.target(f"ws.{carrier.key}", own_query=own_query),
                 subprotocols=subprotocols,
                 headers=carrier.headers,
                 origin=carrier.origin,
@@ -174,7 +174,7 @@ class NativeHome:
 
     async def _resume(self) -> None:
         connection = self._socket.connection
-        await self._dial(RESUME_SUBPROTOCOL)
+        await self._dial(RESUME_SUBPROTOCOL, own_query=False)
         ack = connection.tell_ack()
         await self._say_head(ack, self._socket.nonce)
         kind, payload = self._parse(await self._receive(_FIRST_MESSAGE_TIMEOUT))
