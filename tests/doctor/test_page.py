@@ -157,7 +157,7 @@ async def test_result_is_shown_by_its_link_and_saved(servers: Servers, browser: 
         await page.goto(link)
         await page.wait_for_selector(DONE)
         assert await page.inner_text("#headline") == shown
-        assert await page.locator(".step svg").count() == 6
+        assert await page.locator(".step svg").count() == 5
         assert "POST" not in requests
 
 
