@@ -6,7 +6,7 @@ that it does not pass is wrong, or stands among the engine's known defects.
 
 from __future__ import annotations
 
-import os
+import re
 from typing import Any
 
 import pytest
@@ -27,8 +27,51 @@ IN_EVERY_RUN = {
     "webkitgtk": (NATIVE, "stream", "poll"),
 }
 
+# [Clamp] rounds a half to the even number (Web IDL, section 3.3.6); they cut it off.
+CLAMP = {
+    "close(999.5)",
+    "close(2999.5)",
+    "close(3001.5)",
+    "close(): codes that are refused",
+}
+# An absent subprotocol is one that was not asked for, whenever one was (RFC 6455 section 4.1).
+UNCHOSEN = 'a server that chooses what it was not offered: ""'
+
 # What an engine's own class does otherwise than the standards say.
-DEFECTS: dict[str, set[str]] = {"chromium": set(), "firefox": set(), "webkitgtk": set()}
+DEFECTS: dict[str, set[str]] = {
+    "chromium": {
+        *CLAMP,
+        # An absent code is 0 where a reason follows.
+        'close(undefined, "")',
+        "a reason without a code",
+        "a reason that is too long, without a code",
+    },
+    "firefox": {
+        UNCHOSEN,
+        "a server that chooses where nothing was offered",
+        # The base is the document's URL, whatever its <base> says; and "" is no URL.
+        "a relative URL is resolved against the base of the document",
+        'url: ""',
+        # An iterator that is null is as if it were absent (ECMA-262, GetMethod).
+        "protocols: an iterator that is null",
+    },
+    "webkitgtk": {
+        *CLAMP,
+        UNCHOSEN,
+        'a server that chooses what it was not offered: "A"',
+        # Nothing is looked at behind an absent code.
+        "a reason that is too long, without a code",
+        # It adds the bytes that frame a message to those of the message.
+        "bufferedAmount grows after close(), and never falls again",
+        "send() of a socket that never opened",
+        "send() after close() while connecting",
+        "the connection is lost",
+        # They are two tasks, and another may come between.
+        "error and close come in one task",
+        # The close of a socket that waits for a Blob is never clean.
+        "close() waits for a Blob",
+    },
+}
 
 
 def parameters() -> list[Any]:
@@ -50,11 +93,12 @@ async def test_conformance(servers: Servers, engine: Engine, transport: str) -> 
     if reason:
         pytest.skip(reason)
     url = servers.get(APPLICATION).url
+    # One launch for each: a page that hangs keeps no other from its run.
     [result] = await reports(engine, [transport], url, run_time=RUN_TIME)
     print(*result["lines"], sep="\n")
     failures = {failure["name"]: failure["message"] for failure in result["failures"]}
-    for name, message in failures.items():
-        print(f"FAILED {name}: {message}")
-    print(result["cases"], result["seconds"])
+    print(*(f"{name}: {message}" for name, message in failures.items()), sep="\n")
+    assert re.search(engine.agent, result["agent"])
     known = DEFECTS[engine.name] if transport == NATIVE else set()
-    assert set(failures) == known
+    # Not all of them show every time.
+    assert set(failures) <= known
