@@ -1,4 +1,4 @@
-import { createBody, createDecoder, DOCUMENT } from './codec.js';
+import { createBody, createDecoder, DOCUMENT, nameOf } from './codec.js';
 import { hasBinary, post } from './request.js';
 import { scope } from './scope.js';
 import { after, now, queueTask } from './tasks.js';
@@ -170,16 +170,15 @@ export function createCarrier(url, choice, log) {
         reading.hasNews_ = true;
         if (session) session.connection_.receive_(next++, frame);
       }
-      if (frame.type_ !== DOCUMENT) return;
-      var name = data[0];
-      reading.documents_[name] = data;
+      var name = nameOf(frame);
+      if (name) reading.documents_[name] = data;
       if (name === 'section' || name === 'gone') {
         session = sessions.filter(function (one) {
-          return one.number_ === data[1] && one.isOpen_();
+          return one.number_ === data[1];
         })[0];
         next = data[3];
         if (!session) return;
-        if (name === 'gone') session.fail_('gone', data[2] === 1);
+        if (name === 'gone') session.gone_(data[2] === 1);
         else session.connection_.acknowledge_(data[2]);
       } else if (name === 'credit') {
         // A poll may be answered for its sake.
@@ -191,13 +190,13 @@ export function createCarrier(url, choice, log) {
     var push = createDecoder(binary, function (frame) {
       var head = frame.data_;
       if (!reading.frames_++) {
-        isOurs = frame.type_ === DOCUMENT && head[0] === 'head';
+        isOurs = nameOf(frame) === 'head';
         if (isOurs && head[1] !== VERSION) die('version ' + head[1]);
         // A request that could not be read is answered with number 0.
         isOurs = isOurs && (!head[3] || (head[2] === key && head[3] === number));
       }
       frames.push(frame);
-      if (name !== 'poll' || (frame.type_ === DOCUMENT && head[0] === 'end')) applyAll();
+      if (name !== 'poll' || nameOf(frame) === 'end') applyAll();
     });
 
     function applyAll() {

@@ -56,9 +56,17 @@ export function document(data) {
 
 /**
  * @param {Frame} frame
+ * @returns {string} the name of a document; empty for a numbered frame
+ */
+export function nameOf(frame) {
+  return frame.type_ === DOCUMENT ? frame.data_[0] : '';
+}
+
+/**
+ * @param {Frame} frame
  * @returns {any} an element of a line in the JSON form
  */
-function toElement(frame) {
+export function toElement(frame) {
   var data = frame.data_;
   if (frame.type_ === TEXT || frame.type_ === DOCUMENT) return data;
   if (frame.type_ === CLOSE) return ['c'].concat(data);
@@ -222,10 +230,8 @@ export function createDecoder(isBinary, onframe) {
    * @param {number} start
    */
   function emit(frame, start) {
-    if (frame && frame.data_ && frame.data_[0] === 'end' && frame.type_ === DOCUMENT) {
-      isEnded = isGood = frame.data_[1] === start;
-    }
     isGood = isGood && !!frame;
+    if (frame && nameOf(frame) === 'end') isEnded = isGood = frame.data_[1] === start;
     if (isGood) onframe(/** @type {Frame} */ (frame));
   }
 

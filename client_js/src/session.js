@@ -1,4 +1,4 @@
-import { DOCUMENT, document } from './codec.js';
+import { DOCUMENT, document, nameOf } from './codec.js';
 import { createConnection } from './connection.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
@@ -243,8 +243,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
       },
       function (frame) {
         if (link === mine && isLinked) return take(mine, frame);
-        var data = frame.type_ === DOCUMENT ? frame.data_ : [''];
-        var name = data[0];
+        var data = frame.data_;
+        var name = nameOf(frame);
         if (link === mine && /^(gone|refused|error)$/.test(name)) return fail(name);
         if (!/^(secret|hello|opened|resumed)$/.test(name)) return stop();
         carrier.choice_.prove_('websocket');
@@ -391,6 +391,15 @@ export function createSession(url, protocols, Native, carrier, sink) {
     fail_: fail,
     flush_: flush,
     settle_: settle,
+
+    /**
+     * The server has no such session any more; of one that opens, `opened` may still be on its way.
+     *
+     * @param {boolean} isFailed
+     */
+    gone_: function (isFailed) {
+      tell(fail, 'gone', isFailed);
+    },
 
     isOpen_: function () {
       return state === OPEN;

@@ -1,13 +1,14 @@
 import {
   BINARY,
   CLOSE,
-  DOCUMENT,
   PART,
   TEXT,
   UNKNOWN,
   document,
   fromElement,
   fromJSON,
+  nameOf,
+  toElement,
   toJSON,
 } from '../codec.js';
 
@@ -41,8 +42,7 @@ export function fromMessage(data) {
  */
 export function toMessage(frame) {
   var data = frame.data_;
-  if (frame.type_ === DOCUMENT) return '\0' + toJSON(data);
-  if (frame.type_ === CLOSE) return '\0' + toJSON(['c'].concat(data));
+  if (frame.type_ >= CLOSE) return '\0' + toJSON(toElement(frame));
   if (typeof data === 'string') return data.charAt(0) === '\0' ? '\0' + data : data;
   // Old engines send no views.
   return data.length === data.buffer.byteLength ? data.buffer : new Uint8Array(data).buffer;
@@ -76,7 +76,7 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
   socket.onmessage = function (/** @type {MessageEvent} */ event) {
     if (isOver) return;
     var frame = fromMessage(event.data);
-    if (frame.type_ === DOCUMENT && frame.data_[0] === 'part') {
+    if (nameOf(frame) === 'part') {
       part = PART;
       return;
     }
