@@ -41,6 +41,6 @@ shim: ## build emulation/static/ from client_js/src
 	@cd client_js && npm run --silent build && npm run --silent size
 
 clean: ## remove all that is built or installed here
-	rm -rf .venv .build client_js/node_modules tests/{browser,gateway}/node_modules dist htmlcov .coverage .coverage.* \
+	rm -rf .venv .build client_js/node_modules tests/{browser,gateway,npm}/node_modules dist htmlcov .coverage .coverage.* \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

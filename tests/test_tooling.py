@@ -67,6 +67,6 @@ def test_built_shim_is_that_of_the_source(tmp_path: Path) -> None:
     assert not stale, f"emulation/static/ is not what client_js/src builds: run `make shim` {stale}"
 
 
-@pytest.mark.parametrize("directory", ["client_js", "tests/browser", "tests/gateway"])
+@pytest.mark.parametrize("directory", ["client_js", "tests/browser", "tests/gateway", "tests/npm"])
 def test_lock_file_names_no_registry(directory: str) -> None:
     assert '"resolved"' not in (ROOT / directory / "package-lock.json").read_text()
