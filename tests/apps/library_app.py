@@ -65,7 +65,7 @@ async def rpc(websocket: WebSocket) -> None:
 
 
 def answer(call: dict[str, Any]) -> dict[str, Any]:
-    params = call.get("params")
+    params: Any = call.get("params")
     match call["method"]:
         case "sum":
             return {"result": sum(params)}
