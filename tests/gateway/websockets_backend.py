@@ -123,6 +123,7 @@ ENDPOINTS: dict[str, Callable[[Endpoint], Awaitable[None]]] = {
     "/return": Endpoint.break_off,
     "/subprotocol": Endpoint.wait,
     "/accept-headers": Endpoint.wait,
+    "/cookies": Endpoint.wait,
     "/never-receives": Endpoint.never_receives,
     "/slow": Endpoint.echo,
     "/numbered": Endpoint.numbered,
@@ -169,6 +170,9 @@ def add_headers(socket: ServerConnection, request: Request, response: Response) 
         for cookie in ("taste=sweet; Path=/", "size=small; Path=/"):
             response.headers["Set-Cookie"] = cookie
         response.headers["X-Flavour"] = "vanilla"
+    elif request.path.startswith("/cookies"):
+        response.headers["Set-Cookie"] = "near=yes; Path=/; SameSite=Strict"
+        response.headers["Set-Cookie"] = "far=yes; Path=/; SameSite=None; Secure"
 
 
 async def talk(socket: ServerConnection) -> None:
