@@ -236,6 +236,7 @@ async def test_slow_page_slows_the_backend(transport: str) -> None:
                     tap.flows.set()
                     for expected in range(0, total, 64 * KIB):
                         message = await page.receive()
+                        assert isinstance(message, bytes)
                         assert int.from_bytes(message[:8], "big") == expected
 
 
