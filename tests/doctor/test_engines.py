@@ -27,9 +27,6 @@ VERDICTS = {
     "firefox": "WebSocket works here",
     "webkitgtk": "WebSocket works here",
 }
-# Those that cannot save a file show it.
-SHOWS = ("phantomjs-1.9.8", "qtwebkit")
-
 OLDEST, *OTHERS = [engine for name in VERDICTS for engine in ENGINES if engine.name == name]
 
 
@@ -62,8 +59,7 @@ async def check(engine: Engine, url: str) -> None:
     assert result["verdict"]["headline"].startswith(VERDICTS[engine.name])
     assert result["steps"] == 7
     assert result["charts"] == 6
-    if engine.name in SHOWS:
-        assert result["saved"] == result["report"]
+    assert result["saved"] == result["report"]
 
 
 async def test_oldest_engine(servers: Servers) -> None:

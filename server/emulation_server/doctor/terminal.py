@@ -23,7 +23,7 @@ from typing import Any, Final
 import anyio
 
 from emulation.exceptions import EmulationError
-from emulation.testing import NATIVE, TRANSPORTS, Closed, Refused, connect
+from emulation.testing import NATIVE, TRANSPORTS, Closed, Refused, WebSocket, connect
 from emulation.testing.address import Address
 from emulation.testing.exceptions import Failure
 from emulation.testing.http import Headers, HTTPClient
@@ -249,9 +249,7 @@ class _Doctor:
         async with _noting(a_try):
             began = time.monotonic()
             url = f"{self._base.origin}{self._base.path}/{path}"
-            async with connect(
-                url, transport=transport, headers=self._headers, ssl=self._context
-            ) as websocket:
+            async with _connected(url, transport, self._headers, self._context) as websocket:
                 a_try.opened = time.monotonic() - began
                 if transport == NATIVE:
                     await websocket.receive(None)  # "hello"
@@ -305,7 +303,7 @@ async def _try_endpoint(
         a_try = _Try(name)
         async with _noting(a_try):
             began = time.monotonic()
-            async with connect(url, transport=name, headers=headers, ssl=context) as websocket:
+            async with _connected(url, name, headers, context) as websocket:
                 a_try.opened = time.monotonic() - began
                 sent = time.monotonic()
                 await websocket.close(1000)
@@ -335,6 +333,19 @@ async def _find_stranger(address: Address, headers: Headers, context: tls.SSLCon
     if body.startswith(b'[["head"'):
         return ""
     return f"A POST is answered with {exchange.status}, but not by the emulation."
+
+
+@asynccontextmanager
+async def _connected(
+    url: str, transport: str, headers: Headers, context: tls.SSLContext | None
+) -> AsyncIterator[WebSocket]:
+    async with connect(url, transport=transport, headers=headers, ssl=context) as websocket:
+        try:
+            yield websocket
+        except BaseException:
+            # No close would be answered where nothing comes through.
+            websocket.abort()
+            raise
 
 
 @asynccontextmanager

@@ -229,13 +229,12 @@
   }
 
   function save(name, type, text) {
-    if (!canSave()) {
-      // To be copied from there.
-      get('report').value = text;
-      show(get('report'), true);
-      get('report').focus();
-      return get('report').select();
-    }
+    // To be copied from there, above all where an engine only believes that it can save.
+    get('report').value = text;
+    show(get('report'), true);
+    get('report').focus();
+    get('report').select();
+    if (!canSave()) return;
     var anchor = make('a');
     var url = window.URL.createObjectURL(new Blob([text], { type: type }));
     anchor.href = url;
