@@ -71,6 +71,13 @@ def test_wheel_has_every_module(wheel_names: set[str]) -> None:
     assert modules == {name for name in wheel_names if name.endswith(".py")}
 
 
+def test_wheel_has_the_doctors_page(wheel_names: set[str]) -> None:
+    static = ROOT / "server/emulation_server/doctor/static"
+    files = {path.relative_to(ROOT / "server").as_posix() for path in static.iterdir()}
+    assert "emulation_server/doctor/static/index.html" in files
+    assert files <= wheel_names
+
+
 def test_sdist_can_build_the_shim_and_run_the_tests(sdist_names: set[str]) -> None:
     assert {
         "LICENSE",
