@@ -75,7 +75,7 @@ def take_status(answer: Answer) -> None:
     if status in (429, 503):
         wait = dict(answer.headers).get("retry-after", "")
         raise Failure(text, wait=float(wait) if wait.isascii() and wait.isdigit() else 1.0)
-    if 400 <= status < 500 and status not in (408, 421):
+    if 400 <= status < 500 and status != 408:
         raise GivenUp(text)
     raise Failure(text)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tests.proxies.programs import packaged
 from tests.proxies.running import Kind, Site, fill
 
-__all__ = ["DEFAULT", "PROCESSES", "RECOMMENDED", "TLS", "mitmproxy", "squid"]
+__all__ = ["DEFAULT", "PROCESSES", "RECOMMENDED", "TLS", "UNHASHED", "mitmproxy", "squid"]
 
 IS_ROOT = os.geteuid() == 0
 
@@ -26,6 +26,14 @@ def _certificate(site: Site) -> dict[str, object]:
 
 def _processes(site: Site) -> dict[str, object]:
     return dict(zip(("8001", "8002", "8003"), site.servers, strict=True))
+
+
+def _without(text: str, *beginnings: str) -> str:
+    """Leave out the lines that begin so."""
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if not line.lstrip().startswith(beginnings)]
+    assert len(kept) == len(lines) - len(beginnings)
+    return "".join(kept)
 
 
 # nginx. What stands outside of `include` only keeps it from the places of an installed one, and
@@ -403,3 +411,9 @@ RECOMMENDED = {
 TLS = {"nginx": _nginx(_nginx_tls), "HAProxy": _haproxy(_haproxy_tls)}
 
 PROCESSES = {"nginx": _nginx(_nginx_processes), "HAProxy": _haproxy(_haproxy_processes)}
+
+# As many processes, to which requests are dealt out in turn.
+UNHASHED = {
+    "nginx": _nginx(lambda site: _without(_nginx_processes(site), "hash ")),
+    "HAProxy": _haproxy(lambda site: _without(_haproxy_processes(site), "balance ", "hash-type ")),
+}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
 
 from emulation.testing import TRANSPORTS, connect
-from tests.proxies.nginx import executable, running_nginx
+from tests.proxies.reverse import DEFAULT, RECOMMENDED
+from tests.proxies.running import running
 from tests.support import recorded
 from tests.support.faults import LabBefore
-from tests.support.faults import lab_before as lab_before
 from tests.support.servers import Servers
 
 pytestmark = pytest.mark.integration
@@ -24,27 +22,24 @@ SIZE = 16 * 1024 * 1024  # Config.max_message_size
 CUT = 256 * 1024
 TIMEOUT = 90
 
-over_http = pytest.mark.parametrize("transport", TRANSPORTS[1:])
+
+@pytest.mark.parametrize("transport", TRANSPORTS[1:])
+async def test_largest_message_through_nginx_as_it_comes(servers: Servers, transport: str) -> None:
+    server = servers.get(APPLICATION)
+    with running(DEFAULT["nginx"], [server.port]) as proxy:
+        await echo_largest(proxy.url, server.url, transport)
 
 
-@pytest.fixture
-def nginx_before_server(servers: Servers, tmp_path: Path) -> Iterator[str]:
-    """Yield the URL of nginx in its default configuration."""
-    nginx = executable()
-    if nginx is None:
-        pytest.skip("nginx is not here: run scripts/proxies, with Debian's packages at hand")
-    with running_nginx(nginx, servers.get(APPLICATION).url, tmp_path) as url:
-        yield url
+@pytest.mark.full
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("name", RECOMMENDED)
+async def test_largest_message(servers: Servers, name: str, transport: str) -> None:
+    server = servers.get(APPLICATION)
+    with running(RECOMMENDED[name], [server.port]) as proxy:
+        await echo_largest(proxy.url, server.url, transport)
 
 
-@over_http
-async def test_largest_message_through_nginx(
-    servers: Servers, nginx_before_server: str, transport: str
-) -> None:
-    await echo_largest(nginx_before_server, servers.get(APPLICATION).url, transport)
-
-
-@over_http
+@pytest.mark.parametrize("transport", TRANSPORTS[1:])
 async def test_largest_message_where_each_body_is_cut(
     servers: Servers, lab_before: LabBefore, transport: str
 ) -> None:
