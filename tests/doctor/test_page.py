@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -85,9 +86,12 @@ MORE_CASES = [
 
 
 @asynccontextmanager
-async def examined(browser: Browser, url: str, silence: int) -> AsyncIterator[Page]:
-    """Open the page and wait until it is done."""
+async def examined(
+    browser: Browser, url: str, silence: int, headers: dict[str, str] | None = None
+) -> AsyncIterator[Page]:
+    """Open the page and wait until it is done; the headers are as if of somebody in between."""
     async with new_page(browser) as page:
+        await page.set_extra_http_headers(headers or {})
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         with anyio.fail_after(TIMEOUT):
@@ -141,15 +145,16 @@ async def test_more_verdicts(
 
 async def test_result_is_shown_by_its_link_and_saved(servers: Servers, browser: Browser) -> None:
     url = servers.get(APPLICATION).url
-    async with examined(browser, url, 0) as page:
+    async with examined(browser, url, 0, {"Via": "1.1 <b>proxy</b>"}) as page:
         text = await report(page)
+        assert "The server was shown: via: 1.1 <b>proxy</b>." in text
         assert text.startswith("WebSocket works here: pages use it, at about ")
         shown = await page.inner_text("#headline")
         link = await page.input_value("#link")
         assert len(link) < 4000
         result = json.loads(await saved(page, "#save-json"))
         assert result["sessions"]["own"]["used"] == "websocket"
-        document = await saved(page, "#save-html")
+        document = html.unescape(await saved(page, "#save-html"))
         assert "<svg" in document and "<script" not in document and shown in document
     async with new_page(browser) as page:
         requests: list[str] = []

@@ -13,8 +13,9 @@ __all__ = ["MAX_BYTES", "MAX_SECONDS", "Run", "RunRefused", "Runs"]
 MAX_SECONDS: Final = 120.0
 MAX_BYTES: Final = 16 * 1024 * 1024
 
-# A page that was left says so, if the network lets it; otherwise it is silent.
-_QUIET_SECONDS: Final = 10.0
+# A page that was left says so, if the network lets it; otherwise it is silent. Longer than a page's
+# own choice of a transport takes where nothing arrives.
+_QUIET_SECONDS: Final = 20.0
 # At most 64 MiB/s for all together, were each to use its budget within 8 s.
 _MAX_RUNS: Final = 32
 

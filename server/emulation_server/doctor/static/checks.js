@@ -275,6 +275,8 @@
     var frame = document.createElement('iframe');
     frame.title = 'Trying ' + name;
     frame.className = 'frame';
+    frame.tabIndex = -1;
+    frame.setAttribute('aria-hidden', 'true');
     // The frame has a deadline of its own, unless it could not be loaded.
     var timer = setTimeout(function () {
       finish(name, { rtt: [], error: 'no script' });
@@ -374,14 +376,13 @@
     var found = (exam.result.idle = {
       passed: 0,
       failed: 0,
-      kind: '',
       tried: times.slice(-1)[0] || 0,
     });
     var aborts = [];
     var waiting = times.length;
     var began = doctor.now();
     var ticking = setInterval(function () {
-      exam.say('Keeping silent: ' + Math.round(doctor.since(began) / 1000) + ' s', found.tried);
+      exam.advance(doctor.since(began) / 1000 / found.tried);
     }, 1000);
 
     function finish(kind, seconds) {
@@ -399,6 +400,7 @@
     exam.onskip = function () {
       finish('skipped', 0);
     };
+    exam.say('Keeping silent for up to ' + found.tried + ' s');
     times.forEach(function (seconds) {
       var url = doctor.address(exam, 'idle', 'seconds=' + seconds);
       var options = { url: url, body: '', seconds: seconds + GRACE_SECONDS };

@@ -12,6 +12,7 @@
     bad: 'Failed',
     none: 'Not known',
     run: 'Under way',
+    wait: '',
   };
 
   var steps = {};
@@ -80,13 +81,15 @@
       });
   }
 
-  function drawStep(name, result, isRunning) {
+  /** Draw a step; `doing` is what it does at the moment, or 'wait'. */
+  function drawStep(name, result, doing) {
     var step = steps[name];
     var words = doctor.words(name, result);
-    var grade = isRunning ? 'run' : words.grade;
+    var grade = doing === 'wait' ? 'wait' : doing ? 'run' : words.grade;
     step.item.className = 'step ' + grade;
     setText(step.grade, ' ' + GRADES[grade]);
-    setText(step.words, words.text || (isRunning ? '…' : 'Not tried.'));
+    var silent = { wait: 'Waits for its turn.', run: doing + ' …' }[grade] || 'Not tried.';
+    setText(step.words, words.text || silent);
     var more = name === 'sessions' ? words.more.concat(describeSessions(result)) : words.more;
     fill(step.more, more);
     while (step.picture.firstChild) step.picture.removeChild(step.picture.firstChild);
@@ -109,7 +112,7 @@
 
   function draw(result) {
     doctor.checks.forEach(function (check) {
-      drawStep(check[0], result, false);
+      drawStep(check[0], result, '');
     });
     drawVerdict(result, true);
     drawLink(result);
@@ -146,10 +149,13 @@
         return (this.endsAt - doctor.now()) / 1000 - MARGIN_SECONDS;
       },
       say: function (text) {
+        // Read out to who does not see: not for each second.
         setText(get('now'), text + ' …');
         show(get('skip'), !!this.onskip);
       },
       update: function () {},
+      advance: function () {},
+      onlost: function () {},
     };
   }
 
@@ -157,15 +163,22 @@
     var check = doctor.checks[index];
     var running = exam;
     if (!check) return finish();
-    exam.update = function () {
-      if (exam === running) drawStep(check[0], exam.result, true);
+    exam.advance = function (share) {
+      if (exam === running) setProgress((index + share) / doctor.checks.length);
     };
-    setProgress(index / doctor.checks.length);
+    exam.onlost = function (sentence) {
+      if (exam !== running || !exam.isUnderWay) return;
+      fail(sentence, {});
+    };
+    exam.update = function () {
+      if (exam === running) drawStep(check[0], exam.result, check[1]);
+    };
+    exam.advance(0);
     exam.update();
     exam.say(check[1]);
     check[2](exam, function () {
-      if (exam !== running) return;
-      drawStep(check[0], exam.result, false);
+      if (exam !== running || !exam.isUnderWay) return;
+      drawStep(check[0], exam.result, '');
       // What follows adds to the verdict, and does not change its first sentence.
       if (check[0] === 'sessions') drawVerdict(exam.result, false);
       runCheck(index + 1);
@@ -205,9 +218,7 @@
     setText(get('headline'), 'Examining …');
     fill(get('findings'), []);
     doctor.checks.forEach(function (check) {
-      drawStep(check[0], {}, false);
-      steps[check[0]].item.className = 'step wait';
-      setText(steps[check[0]].words, 'Waits for its turn.');
+      drawStep(check[0], {}, 'wait');
     });
     setText(get('host'), location.host);
     setProgress(0);

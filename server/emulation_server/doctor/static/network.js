@@ -134,6 +134,8 @@
         seconds: options.seconds || 6,
       },
       function (outcome) {
+        // A computer that slept has lost its examination.
+        if (outcome.status === 404 && doctor.refusal(outcome)) exam.onlost(doctor.refusal(outcome));
         done(doctor.own(exam, outcome), outcome);
       }
     );

@@ -37,7 +37,7 @@
   }
 
   function milliseconds(value) {
-    return value < 9.95 ? Math.round(value * 10) / 10 + ' ms' : Math.round(value) + ' ms';
+    return (value < 9.95 ? Math.round(value * 10) / 10 : Math.round(value)) + '\u00a0ms';
   }
 
   function size(bytes) {
