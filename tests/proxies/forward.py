@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from tests.proxies.programs import packaged
 from tests.proxies.reverse import mitmproxy, squid
 from tests.proxies.running import Kind, Site
 
-__all__ = ["FORWARD"]
+__all__ = ["HTTP", "HTTPS"]
 
 
 def _replaced(text: str, replacements: dict[str, str]) -> str:
@@ -19,15 +20,19 @@ def _replaced(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
-def _squid(site: Site) -> str:
+def _squid(tunnels: Callable[[Site], int]) -> Kind:
+    """Return Squid that allows tunnels to one port, as it comes to that of https."""
+    return squid(lambda site: _squid_lines(site, tunnels(site)))
+
+
+def _squid_lines(site: Site, tunnels: int) -> str:
     return _replaced(
         packaged("etc/squid/squid.conf").read_text(),
         {
             r"^http_port 3128": f"http_port 127.0.0.1:{site.port}",
             r"^include .*": "",
             r"^coredump_dir .*": "",
-            # Where the server would be if it were not one of a test.
-            r"^acl SSL_ports port 443": f"acl SSL_ports port {site.server}",
+            r"^acl SSL_ports port 443": f"acl SSL_ports port {tunnels}",
         },
     )
 
@@ -64,9 +69,12 @@ def _mitmproxy(site: Site) -> str:
     return f"listen_port: {site.port}\nssl_insecure: true\n"
 
 
-FORWARD = {
-    "Squid": squid(_squid),
+# In front of a server with TLS, whose port would be 443 if it were not one of a test.
+HTTPS = {
+    "Squid": _squid(lambda site: site.server),
     "Privoxy": Kind("privoxy", _privoxy),
     "tinyproxy": Kind("tinyproxy", _tinyproxy),
     "mitmproxy": mitmproxy(_mitmproxy),
 }
+
+HTTP = {**HTTPS, "Squid": _squid(lambda site: 443)}

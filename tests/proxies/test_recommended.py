@@ -10,7 +10,7 @@ from emulation.testing import TRANSPORTS
 from tests.hostile import talks as pages
 from tests.proxies import talks
 from tests.proxies.authority import Authority
-from tests.proxies.forward import FORWARD
+from tests.proxies.forward import HTTPS
 from tests.proxies.reverse import RECOMMENDED, TLS
 from tests.proxies.running import Proxy, running
 from tests.support.browser import new_page
@@ -111,7 +111,7 @@ async def test_chromium_over_http_2(
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", FORWARD)
+@pytest.mark.parametrize("name", HTTPS)
 async def test_chromium_connects_through_a_forward_proxy(
     servers: Servers, browser: Browser, authority: Authority, name: str
 ) -> None:
@@ -119,7 +119,7 @@ async def test_chromium_connects_through_a_forward_proxy(
     certificate = authority.certificate
     with (
         running(TLS["HAProxy"], [server.port], certificate=certificate) as origin,
-        running(FORWARD[name], [origin.site.port]) as proxy,
+        running(HTTPS[name], [origin.site.port]) as proxy,
         anyio.fail_after(TIMEOUT),
     ):
         # Chromium goes to loopback addresses without a proxy unless it is told otherwise.
