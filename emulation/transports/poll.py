@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from typing import TYPE_CHECKING
 
-from emulation.eager import run_beside
-from emulation.transports.attach import begin, read_attach, wait_for_disconnect
-from emulation.transports.exchange import ClientGone
+from emulation.transports.attach import begin, read_attach
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -17,87 +14,46 @@ if TYPE_CHECKING:
 
 __all__ = ["Poll", "serve_poll"]
 
-logger = logging.getLogger("emulation.transports")
-
 
 async def serve_poll(exchange: Exchange) -> None:
-    """Answer when there is something to say, at the latest after the poll time."""
+    """Answer when there is something to say, at the latest after the poll time.
+
+    Nobody watches for a client who leaves: its next attach, or the poll time, ends this one.
+    """
     carrier = await read_attach(exchange)
     poll = Poll(exchange, carrier)
     begin(exchange, carrier, poll)
     try:
-        if not poll.is_answered:
-            await wait_for_disconnect(exchange)
-        await poll.complete()
+        await poll.answered
+        frames = carrier.pack(poll, exchange.registry.config.max_batch)
     finally:
-        poll.lose()
+        carrier.detach(poll)
+    await exchange.respond(frames)
 
 
 class Poll:
     """A parked poll: it answers once."""
 
-    __slots__ = (
-        "_answering",
-        "_carrier",
-        "_exchange",
-        "attach",
-        "deadline",
-        "transport",
-        "written",
-    )
+    __slots__ = ("_carrier", "answered", "attach", "deadline", "transport", "written")
 
     def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
         registry = exchange.registry
-        self._exchange = exchange
         self._carrier = carrier
         self.attach = exchange.head.number
         self.transport = "poll"
         self.deadline: float | None = registry.loop.time() + registry.config.poll_time
-        self._answering: asyncio.Task[None] | None = None
+        # Until the request's task goes on, the answer takes what else is said.
+        self.answered: asyncio.Future[None] = registry.loop.create_future()
         # Nobody is told how much of a poll's answer was written: it comes whole or not at all.
         self.written = 0
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether the answer is on its way; until it is packed it takes what else is said."""
-        return self._answering is not None
-
     def push(self) -> None:
         """Answer if there is something to say: see Downstream."""
-        if not self.is_answered and self._carrier.has_news:
-            self._answer()
+        if self._carrier.has_news:
+            self.finish()
 
     def finish(self) -> None:
         """Answer with what there is, which may be nothing: see Downstream."""
-        if not self.is_answered:
-            self._answer()
-
-    def lose(self) -> None:
-        """Note that nobody waits any more."""
-        self._carrier.detach(self)
-
-    def _answer(self) -> None:
-        self.deadline = math.inf  # it has been answered in time
-        self._answering = run_beside(self._respond())
-
-    async def complete(self) -> None:
-        """Wait until the answer has been sent; an application that returns without one is at fault.
-
-        A client who has left is answered too: some middlewares miss the answer that nobody misses.
-        """
-        if self._answering is None:
-            self.lose()
-            self._answer()
-        if self._answering is not None and not self._answering.done():
-            await asyncio.wait((self._answering,))
-
-    async def _respond(self) -> None:
-        frames = self._carrier.pack(self, self._exchange.registry.config.max_batch)
-        self.lose()
-        try:
-            await self._exchange.respond(frames)
-        except ClientGone:
-            pass  # the client has left: nothing of the answer is acknowledged, all of it is kept
-        except Exception:
-            # Whoever has a message runs this: see Stream.
-            logger.exception("Answering a poll failed")
+        if not self.answered.done():
+            self.deadline = math.inf  # it has been answered in time
+            self.answered.set_result(None)
