@@ -41,12 +41,15 @@ function byXHR(url, body, type, ondata, onend) {
 
   function read() {
     var isEnd = xhr.readyState > 3;
-    if (isEnd ? xhr.status : isText && hasTextStream && xhr.readyState > 2) {
+    // Before the data, which may lead to an abort: PhantomJS 1.9 then throws where these are read.
+    var status = isEnd && xhr.status;
+    var note = isEnd && xhr.getResponseHeader('Emulation');
+    if (isEnd ? status : isText && hasTextStream && xhr.readyState > 2) {
       var data = isText ? xhr.responseText.slice(offset) : new Uint8Array(xhr.response || 0);
       offset += data.length;
       if (data.length) ondata(data);
     }
-    if (isEnd) onend(xhr.status, xhr.getResponseHeader('Emulation') || '');
+    if (isEnd) onend(+status, note || '');
   }
 
   xhr.open('POST', url, true);
