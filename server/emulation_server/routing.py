@@ -12,8 +12,8 @@ __all__ = ["Backend", "Routes", "Target", "UnsafePath"]
 
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
-# What may stand in a request's first line (RFC 9112 section 3): no blank and no line end.
-_VISIBLE = re.compile(r"[!-~]*")
+# What may stand in a request's first line (RFC 9112 section 3): no blank, no line end and no "#".
+_VISIBLE = re.compile(r"[!\"$-~]*")
 # What one server or another takes for the end of a segment.
 _SEPARATOR = re.compile(r"[/\\]|%2f|%5c", re.IGNORECASE)
 
@@ -101,7 +101,7 @@ class Routes:
         """
         _check(path)
         if not _VISIBLE.fullmatch(query):
-            raise UnsafePath("A query must hold visible characters only.")
+            raise UnsafePath("A query must hold visible characters only, and no '#'.")
         for prefix, backend in self._routes:
             rest = path[len(prefix) :]
             if path.startswith(prefix) and (not rest or rest[0] == "/"):
@@ -121,6 +121,6 @@ def _check(path: str) -> None:
     if not path:
         return
     if path[0] != "/" or not _VISIBLE.fullmatch(path):
-        raise UnsafePath("A path must begin with '/' and hold visible characters only.")
+        raise UnsafePath("A path must begin with '/' and hold visible characters only, and no '#'.")
     if any(unquote(segment) in (".", "..") for segment in _SEPARATOR.split(path)):
         raise UnsafePath("A path must not hold the segments '.' and '..'.")
