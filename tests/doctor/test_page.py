@@ -75,7 +75,7 @@ MORE_CASES = [
     Case("limit2k", ["WebSocket works here", "A body of 68 KiB is refused (answered with 413)"]),
     Case("gzip", ["streaming works: pages will use it"]),
     Case("striphdr", ["WebSocket works here", "Taken away from requests: Cookie, X-…, Origin."]),
-    Case("http10", ["streaming works", "The server was asked in HTTP/1.0"]),
+    Case("http10", ["streaming works", "The server is asked in HTTP/1.0: "]),
     Case("getpost", ["OPTIONS and PUT do not get through (answered with 405)"]),
     Case("cacheall", ["GET is answered from a cache", "Server-sent events are held back"]),
     Case("cachepath", ["not even the query"]),

@@ -15,6 +15,8 @@
   // Slower than any scheduling, and than the pause between two pieces.
   var HELD_MILLISECONDS = 350;
   var JITTER_MILLISECONDS = 50;
+  // What Nagle's algorithm and a delayed acknowledgement make of two small pieces is 40 to 200.
+  var LATE_MILLISECONDS = 35;
   // A page gives a stream up that is this late (docs/protocol.md section 8.1).
   var GIVEN_UP_MILLISECONDS = 2000;
 
@@ -56,8 +58,22 @@
       : words.slice(0, -1).join(', ') + ' and ' + words[words.length - 1];
   }
 
-  function said(grade, text, more) {
-    return { grade: grade, text: text, more: more || [] };
+  /**
+   * @param {string} grade
+   * @param {string} text
+   * @param {string[]} [more] what may be of use besides
+   * @param {string[]} [troubles] of that, what belongs to the verdict
+   */
+  function said(grade, text, more, troubles) {
+    var findings = troubles || [];
+    return { grade: grade, text: text, more: (more || []).concat(findings), findings: findings };
+  }
+
+  /** Say what belongs to the verdict as it stands. */
+  function trouble(grade, text, more) {
+    var words = said(grade, text, more);
+    words.findings = [text].concat(words.more);
+    return words;
   }
 
   function works(session) {
@@ -69,28 +85,24 @@
   function reach(found) {
     if (!found.passes) return said(NONE, '');
     if (found.passes.POST !== 200 && !found.rtt.length) {
-      return said(BAD, 'POST does not get through (' + answered(found.passes.POST) + ').');
+      return trouble(BAD, 'POST does not get through (' + answered(found.passes.POST) + ').');
     }
-    var more = [];
     var text = 'A round trip takes ' + milliseconds(quantile(found.rtt, 0.5));
     text += ' (19 of 20 less than ' + milliseconds(quantile(found.rtt, 0.95)) + ').';
-    more.push(
-      'First byte after ' + milliseconds(found.first) + ', with a new connection if need be.'
-    );
-    more.push(
+    var more = [
+      'First byte after ' + milliseconds(found.first) + ', with a new connection if need be.',
       'The server was asked in HTTP/' +
         found.server +
-        (found.browser
-          ? '; this browser speaks ' + found.browser + '.'
-          : '; this browser does not tell what it speaks.')
-    );
+        '; this browser ' +
+        (found.browser ? 'speaks ' + found.browser : 'does not tell what it speaks') +
+        '.',
+    ];
+    var troubles = [];
     var refused = ['GET', 'OPTIONS', 'PUT'].filter(function (method) {
       return found.passes[method] !== undefined && found.passes[method] !== 200;
     });
-    var grade = GOOD;
     if (refused.length) {
-      grade = FAIR;
-      more.push(
+      troubles.push(
         list(refused) +
           (refused.length > 1 ? ' do' : ' does') +
           ' not get through (' +
@@ -100,18 +112,16 @@
       );
     }
     if (found.cache) {
-      grade = FAIR;
-      more.push(
+      troubles.push(
         'GET is answered from a cache that heeds no prohibition' +
           (found.cache === 'path' ? ' and not even the query' : '') +
           '. The emulation asks with POST.'
       );
     }
-    if (/1\.0/.test(found.server)) {
-      grade = FAIR;
-      more.push('HTTP/1.0 means a new connection for each request.');
+    if (found.server === '1.0') {
+      troubles.push('The server is asked in HTTP/1.0: each request is a new connection.');
     }
-    return said(grade, text, more);
+    return said(troubles.length ? FAIR : GOOD, text, more, troubles);
   }
 
   function answered(status) {
@@ -119,28 +129,36 @@
   }
 
   function headers(pairs) {
-    return pairs.map(function (pair) {
-      return pair[0] + ': ' + pair[1];
-    });
+    return pairs
+      .map(function (pair) {
+        return pair.join(': ');
+      })
+      .join('; ');
   }
 
   function way(found) {
     if (!found.up) return said(NONE, 'There was no answer to compare.');
     var more = [];
-    if (found.up.length) more.push('The server was shown: ' + headers(found.up).join('; ') + '.');
-    if (found.down.length)
-      more.push('This browser was shown: ' + headers(found.down).join('; ') + '.');
-    if (found.lost.length) more.push('Taken away from requests: ' + found.lost.join(', ') + '.');
-    if (found.removed.length)
-      more.push('Taken away from answers: ' + found.removed.join(', ') + '.');
-    if (found.coding) more.push('Answers are compressed on the way (' + found.coding + ').');
-    if (!more.length) return said(GOOD, 'No intermediary gives itself away.');
-    var changes = found.lost.length || found.removed.length || found.coding;
+    var troubles = [];
+    // Its own word for nginx, which keeps it.
+    var removed = found.removed.filter(function (name) {
+      return name !== 'x-accel-buffering';
+    });
+    if (found.up.length) more.push('The server was shown: ' + headers(found.up) + '.');
+    if (found.down.length) more.push('This browser was shown: ' + headers(found.down) + '.');
+    if (removed.length < found.removed.length) {
+      more.push('X-Accel-Buffering has been heeded, as nginx does.');
+    }
+    if (found.lost.length)
+      troubles.push('Taken away from requests: ' + found.lost.join(', ') + '.');
+    if (removed.length) troubles.push('Taken away from answers: ' + removed.join(', ') + '.');
+    if (found.coding) troubles.push('Answers are compressed on the way (' + found.coding + ').');
+    if (troubles.length) {
+      return said(FAIR, 'Somebody in between changes what passes.', more, troubles);
+    }
     return said(
-      changes ? FAIR : GOOD,
-      changes
-        ? 'Somebody in between changes what passes.'
-        : 'Somebody in between gives itself away.',
+      GOOD,
+      (more.length ? 'Somebody in between' : 'No intermediary') + ' gives itself away.',
       more
     );
   }
@@ -255,7 +273,19 @@
     var roundTrip = quantile((result.reach || {}).rtt, 0.5);
     var bytes = stream('Streams', found.bytes, roundTrip);
     var events = stream('Server-sent events', found.events, roundTrip);
-    return said(worst([bytes.grade, events.grade]), bytes.text, events.text ? [events.text] : []);
+    var words = said(
+      worst([bytes.grade, events.grade]),
+      bytes.text,
+      events.text ? [events.text] : []
+    );
+    words.findings = [bytes, events].filter(isTroubled).map(function (one) {
+      return one.text;
+    });
+    return words;
+  }
+
+  function isTroubled(words) {
+    return words.grade === FAIR || words.grade === BAD;
   }
 
   function worst(grades) {
@@ -308,42 +338,61 @@
           '.'
       );
     }
+    var isLate =
+      works(found.stream) &&
+      works(found.poll) &&
+      quantile(found.stream.rtt, 0.5) > quantile(found.poll.rtt, 0.5) + LATE_MILLISECONDS;
+    var troubles = [];
+    if (isLate) {
+      troubles.push(
+        'Small pieces of a stream do not go at once, but after a while that is longer than a poll' +
+          ' takes (HAProxy without option http-no-delay).'
+      );
+    }
     var words = good.map(function (name) {
       return NAMES[name];
     });
     if (!good.length) return said(BAD, 'No transport carries messages.', more);
     var isBest = good[0] === 'websocket';
-    return said(isBest ? GOOD : FAIR, 'Messages pass by ' + list(words) + '.', more);
+    return said(isBest ? GOOD : FAIR, 'Messages pass by ' + list(words) + '.', more, troubles);
   }
 
   function volume(found) {
     if (!found.down || !found.down.length) return said(NONE, '');
-    var down = best(found.down);
-    var up = best(found.up);
     var text = [];
-    if (down) text.push('down ' + rate(down[0], down[1]));
-    if (up) text.push('up ' + rate(up[0], up[1]));
-    var more = [];
-    var grade = GOOD;
+    [
+      ['down ', best(found.down)],
+      ['up ', best(found.up)],
+    ].forEach(function (way) {
+      if (way[1]) text.push(way[0] + rate(way[1][0], way[1][1]));
+    });
+    if (!text.length) return trouble(BAD, 'Nothing of any size gets through.');
+    var troubles = [];
     var refused = found.up.filter(isRefused)[0];
+    var passed = found.up.filter(function (entry) {
+      return !isRefused(entry);
+    });
     if (refused) {
-      grade = FAIR;
-      more.push(
+      troubles.push(
         'A body of ' +
           size(refused[0]) +
           ' is refused (' +
           answered(refused[2]) +
           ')' +
-          (up ? ', one of ' + size(up[0]) + ' passes' : '') +
+          (passed.length ? ', one of ' + size(passed[passed.length - 1][0]) + ' passes' : '') +
           '. Pages send smaller ones by themselves.'
       );
     }
-    if (found.down.filter(isRefused)[0]) {
-      grade = FAIR;
-      more.push('A download of ' + size(found.down.filter(isRefused)[0][0]) + ' is cut.');
-    }
-    if (found.framing === 'chunked') more.push('Bodies arrive in chunks, without their length.');
-    return said(text.length ? grade : BAD, 'At the best ' + text.join(', ') + '.', more);
+    var cut = found.down.filter(isRefused)[0];
+    if (cut) troubles.push('A download of ' + size(cut[0]) + ' is cut.');
+    if (found.framing === 'chunked')
+      troubles.push('Bodies arrive in chunks, without their length.');
+    return said(
+      troubles.length ? FAIR : GOOD,
+      'At the best ' + text.join(', ') + '.',
+      [],
+      troubles
+    );
   }
 
   function isRefused(entry) {
@@ -381,14 +430,14 @@
           ' s of silence never arrives' +
           (found.passed ? '; ' + found.passed + ' s are allowed.' : '.');
     if (isCut((result.streams || {}).bytes)) {
-      return said(FAIR, 'An answer is cut off after ' + found.failed + ' s, silent or not.', [
+      return trouble(FAIR, 'An answer is cut off after ' + found.failed + ' s, silent or not.', [
         'Pages ask anew when that happens, and lose nothing.',
       ]);
     }
     if (found.failed > heartbeat) {
       return said(GOOD, text, ['The server speaks every ' + heartbeat + ' s: nothing is lost.']);
     }
-    return said(FAIR, text, [
+    return trouble(FAIR, text, [
       'The server speaks only every ' + heartbeat + ' s: let it do so more often (--heartbeat).',
     ]);
   }
@@ -407,7 +456,7 @@
     return STEPS[name][0];
   };
 
-  /** Say what a step has found: { grade, text, more }. */
+  /** Say what a step has found: { grade, text, more, findings }. */
   doctor.words = function (name, result) {
     return result[name] ? STEPS[name][1](result[name], result) : said(NONE, '');
   };
@@ -430,18 +479,8 @@
     var found = result.sessions || {};
     var own = found.own;
     var findings = [];
-    ['reach', 'streams', 'volume', 'idle', 'way'].forEach(function (name) {
-      var words = doctor.words(name, result);
-      if (words.grade !== FAIR && words.grade !== BAD) return;
-      [words.text].concat(words.more).forEach(function (text) {
-        if (
-          /does not|do not|held|cut|cache|refused|Taken|compressed|speaks only|never|HTTP\/1\.0/.test(
-            text
-          )
-        ) {
-          findings.push(text);
-        }
-      });
+    ['reach', 'streams', 'sessions', 'volume', 'idle', 'way'].forEach(function (name) {
+      findings = findings.concat(doctor.words(name, result).findings);
     });
     if (result.error) return { grade: BAD, headline: result.error, findings: [] };
     var name = works(own)
