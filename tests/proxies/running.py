@@ -24,7 +24,7 @@ __all__ = ["Kind", "Proxy", "Site", "fill", "running"]
 DEPLOYED = ROOT / "deploy" / "proxies"
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 10.0
-_GRACE = 1.0
+_GRACE = 5.0
 _STARTS = 3
 
 
@@ -190,7 +190,7 @@ def _is_ready(proxy: Proxy) -> bool:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    # Some wait for their clients.
+    # Some wait for their clients, and then take away what they share with nobody any more.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
     with contextlib.suppress(ProcessLookupError):
