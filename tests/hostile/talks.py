@@ -13,6 +13,7 @@ from tests.support.numbered import Sender, message
 
 SCRIPT = Path(__file__).parent / "talk.js"
 LEAD = 64
+EXCHANGE = "options => new Promise((done) => exchange(options, done))"
 
 
 async def time_to_echo(page: Page, server_url: str) -> tuple[float, str | None]:
@@ -33,7 +34,7 @@ async def converse(page: Page, server_url: str, count: int) -> list[str]:
     """
     token = secrets.token_hex(8)
     outcome: dict[str, Any] = await page.evaluate(
-        "options => new Promise((done) => exchange(options, done))",
+        EXCHANGE,
         {
             "path": f"/numbered?n={count}&token={token}",
             "ours": messages("page", count),

@@ -1,0 +1,37 @@
+"""Numbered messages for a long run: what is remembered of each socket is one number."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from emulation import Config, WebSocketEmulation
+from tests.apps.numbered_app import numbered
+from tests.apps.starlette_app import page
+
+starts = 0
+
+
+async def conversation(websocket: WebSocket) -> None:
+    global starts
+    starts += 1
+    await numbered(websocket)
+
+
+async def tell_starts(request: Request) -> JSONResponse:
+    return JSONResponse(starts)
+
+
+app = Starlette(
+    routes=[
+        Route("/", page),
+        Route("/starts", tell_starts),
+        WebSocketRoute("/numbered", conversation),
+    ],
+    # What is silent has to be missed several times in the life of a session.
+    middleware=[Middleware(WebSocketEmulation, config=Config(heartbeat=1, poll_time=1.5))],
+)
