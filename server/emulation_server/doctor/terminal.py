@@ -242,7 +242,8 @@ class _Doctor:
             for name, value in (*answer.get("headers", []), *self._answered)
             if _GIVEAWAYS.fullmatch(name)
         ]
-        say(f"{'between':<12}{'; '.join(shown) or 'nobody gives itself away'}")
+        seen = "; ".join(dict.fromkeys(shown))
+        say(f"{'between':<12}{seen or 'nobody gives itself away'}")
 
     async def _converse(self, transport: str, path: str) -> _Try:
         a_try = _Try(transport)
