@@ -119,7 +119,7 @@ class WebSocketEmulation:
         self, scope: Scope, receive: Receive, send: Send, marker: Marker, query: bytes
     ) -> None:
         exchange = Exchange(self._the_registry(), scope, receive, send, marker, query)
-        decision = self._origins.check(scope, marker.verb)
+        decision = self._origins.check(scope, marker.verb, exchange.fields)
         exchange.origin = decision.origin
         exchange.needs_cors = not decision.is_same
         try:
@@ -127,8 +127,7 @@ class WebSocketEmulation:
                 raise RemoteProtocolError(403, 1008, "this origin is not allowed")
             if scope["method"] == "OPTIONS":
                 await exchange.drain()
-                await exchange.start(204, preflight(marker.verb, decision.origin))
-                await exchange.finish(b"")
+                await exchange.answer(204, preflight(marker.verb, decision.origin))
                 return
             check_method(marker.verb, scope["method"])
             if marker.verb == "open":

@@ -66,13 +66,13 @@ class Start:
 
     __slots__ = (
         "_deadline",
-        "_decided",
         "_headers",
         "_is_cancelled",
         "_passed",
         "_registry",
         "_status",
         "_task",
+        "_waiters",
         "binding",
         "check_at",
         "decision",
@@ -102,7 +102,7 @@ class Start:
         self.decision: Accepted | Refused | None = None
         self._is_cancelled = False
         self.joinable_until = 0.0
-        self._decided = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
         self._deadline = 0.0
         # Of a denial response that has begun.
         self._status = 0
@@ -137,15 +137,29 @@ class Start:
 
         Raises RemoteProtocolError with 503 where the server goes down meanwhile.
         """
-        if self.decision is None:
-            try:
-                await asyncio.wait_for(self._decided.wait(), seconds)
-            except asyncio.TimeoutError:
-                pass
+        if self.decision is None and not self._is_cancelled:
+            await self._wait(seconds)
         if self._registry.is_going_down and not isinstance(self.decision, Accepted):
             # What the application says to a disconnect is no refusal of its own.
             raise going_down()
         return self.decision
+
+    async def _wait(self, seconds: float) -> None:
+        loop = self._registry.loop
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
+        timer = loop.call_later(seconds, _release, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _release_all(self) -> None:
+        for waiter in self._waiters:
+            _release(waiter)
+        self._waiters.clear()
 
     def cancel(self) -> None:
         """Give the socket up while it is CONNECTING: the page has closed it."""
@@ -153,7 +167,7 @@ class Start:
 
     def _give_up(self, why: str) -> None:
         self._is_cancelled = True
-        self._decided.set()
+        self._release_all()
         self.session.fail(why)
 
     def check(self, now: float) -> float | None:
@@ -174,7 +188,7 @@ class Start:
         if self.decision is not None:
             return
         self.decision = decision
-        self._decided.set()
+        self._release_all()
         if isinstance(decision, Refused):
             self.session.fail(f"the application refused it with {decision.status}")
         else:
@@ -222,7 +236,13 @@ class Start:
                     f"Unexpected ASGI message '{kind}', after the WebSocket was refused."
                 )
         elif kind == "websocket.send":
-            await self._send_message(event)
+            message = event.get("bytes")
+            if message is None:
+                message = event.get("text")
+                if message is None:
+                    raise LocalProtocolError("'websocket.send' needs 'bytes' or 'text'")
+            if not self.session.offer(message):
+                await self._send_later(message)
         elif kind == "websocket.close":
             self._send_close(event)
         elif kind == "websocket.fail":
@@ -257,18 +277,12 @@ class Start:
                 f"'websocket.http.response.start' but got '{kind}'."
             )
 
-    async def _send_message(self, event: MutableMapping[str, Any]) -> None:
-        session = self.session
-        if session.closed_by_application:
+    async def _send_later(self, message: str | bytes) -> None:
+        if self.session.closed_by_application:
             raise RuntimeError(
                 "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
             )
-        message = event.get("bytes")
-        if message is None:
-            message = event.get("text")
-            if message is None:
-                raise LocalProtocolError("'websocket.send' needs 'bytes' or 'text'")
-        await session.send(message)
+        await self.session.send(message)
 
     def _send_close(self, event: MutableMapping[str, Any]) -> None:
         session = self.session
@@ -279,6 +293,11 @@ class Start:
         if not session.owes_close:
             raise ClientDisconnected("the WebSocket is closed")
         session.close(event.get("code", CloseCode.NORMAL), event.get("reason") or "")
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class _Inbox:

@@ -275,7 +275,9 @@ class Carrier:
         numbered = connection.frames_after(session.written, max_bytes)
         if numbered:
             session.written = first - 1 + len(numbered)
-        size = sum(len(payload) for _, payload in numbered)
+        size = 0
+        for _, payload in numbered:
+            size += len(payload)
         self._dirty.pop(session, None)
         if connection.numbered > session.written:
             self._dirty[session] = None  # behind the others: their turn comes first

@@ -6,9 +6,9 @@ import asyncio
 import heapq
 import logging
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Deadlines", "Guarded"]
+__all__ = ["Deadlines", "Guarded", "Patience"]
 
 logger = logging.getLogger("emulation")
 
@@ -81,3 +81,44 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Patience:
+    """Cancels tasks that have waited for longer than all may wait: `seconds`.
+
+    All have the same time, so they stand in the order of their ends, and one look serves them all.
+    """
+
+    __slots__ = ("_deadlines", "_ends", "_loop", "_seconds", "check_at")
+
+    def __init__(
+        self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, seconds: float
+    ) -> None:
+        self._deadlines = deadlines
+        self._loop = loop
+        self._seconds = seconds
+        self._ends: dict[asyncio.Task[Any], float] = {}
+        self.check_at: float | None = None
+
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """Begin the task's time."""
+        self._ends[task] = end = self._loop.time() + self._seconds
+        if self.check_at is None:
+            self._deadlines.watch(self, end)
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """Let the task do as it likes."""
+        self._ends.pop(task, None)
+
+    def __contains__(self, task: asyncio.Task[Any]) -> bool:
+        """Tell whether the task still has time: it has not been cancelled from here."""
+        return task in self._ends
+
+    def check(self, now: float) -> float | None:
+        """Cancel whose time is up: see Guarded."""
+        for task, end in list(self._ends.items()):
+            if end > now:
+                return end
+            del self._ends[task]
+            task.cancel()
+        return None

@@ -104,13 +104,16 @@ class OriginPolicy:
         self._passed: dict[tuple[bytes | str | None, ...], Decision] = {}
         self._log = _Log([_text(origin) for origin in allowed], clock)
 
-    def check(self, scope: Scope, verb: str) -> Decision:
+    def check(self, scope: Scope, verb: str, fields: dict[bytes, bytes] | None = None) -> Decision:
         """Decide about a request of an emulated WebSocket, and log a refusal.
+
+        `fields` are its headers, where somebody has made a dict of them already.
 
         An absent Origin passes on the verbs with a body and on `sse`: the caller refuses a body
         of another content type, and an `sse` without a valid ticket.
         """
-        fields = dict(scope["headers"])
+        if fields is None:
+            fields = dict(scope["headers"])
         same = (
             fields.get(b"origin"),
             fields.get(b"host"),

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Protocol
 
 from emulation.carrier import Carrier
-from emulation.deadlines import Deadlines
+from emulation.deadlines import Deadlines, Patience
 from emulation.exceptions import RemoteProtocolError
 from emulation.observing import Statistics
 from emulation.protocol.close import CloseCode
@@ -46,6 +46,8 @@ class Registry:
         self.node = config.node_name
         self.limits = limits_of(config)
         self.deadlines = Deadlines(self.loop)
+        # With who sends a body.
+        self.patience = Patience(self.deadlines, self.loop, config.body_timeout)
         self.carriers: dict[str, Carrier] = {}
         self.starts: dict[str, Start] = {}
         self.sessions: set[Session] = set()

@@ -174,7 +174,24 @@ class Session:
             if self.disconnect is not None:
                 self._has_told = True
                 return self.disconnect
-            await self._wait(self._receivers)
+            waiter = self._loop.create_future()
+            self._receivers.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._receivers:
+                    self._receivers.remove(waiter)
+                raise
+
+    def offer(self, message: str | bytes) -> bool:
+        """Send a message if that needs no waiting; tell whether it was sent."""
+        connection = self.connection
+        if connection.state is not State.OPEN or not connection.has_room:
+            return False
+        connection.send(message)
+        if self.home is not None:
+            self.home.wake(self)
+        return True
 
     async def send(self, message: str | bytes) -> None:
         """Send a message; waits while the window is full.
@@ -183,15 +200,13 @@ class Session:
         `send_timeout` seconds without an acknowledgement, which ends the session with 1006.
         """
         connection = self.connection
-        while connection.state is State.OPEN and not connection.has_room:
-            await self._wait_for_room()
-        if connection.state is not State.OPEN:
-            if self._is_unaware:
+        while not self.offer(message):
+            if connection.state is State.OPEN:
+                await self._wait_for_room()
+            elif self._is_unaware:
                 return
-            raise ClientDisconnected("the WebSocket is closed")
-        connection.send(message)
-        if self.home is not None:
-            self.home.wake(self)
+            else:
+                raise ClientDisconnected("the WebSocket is closed")
 
     @property
     def _is_unaware(self) -> bool:
@@ -225,21 +240,16 @@ class Session:
         connection.clear_inbox()
         self._end(_disconnect(code, reason))
 
-    async def _wait(self, waiters: list[asyncio.Future[None]]) -> None:
+    async def _wait_for_room(self) -> None:
+        timer = self._loop.call_later(self.config.send_timeout, self._stand_still)
         waiter = self._loop.create_future()
-        waiters.append(waiter)
+        self._senders.append(waiter)
         try:
             await waiter
         finally:
-            if waiter in waiters:
-                waiters.remove(waiter)
-
-    async def _wait_for_room(self) -> None:
-        timer = self._loop.call_later(self.config.send_timeout, self._stand_still)
-        try:
-            await self._wait(self._senders)
-        finally:
             timer.cancel()
+            if waiter in self._senders:
+                self._senders.remove(waiter)
 
     def _stand_still(self) -> None:
         self.fail(f"nothing was acknowledged for {self.config.send_timeout} s (send_timeout)")

@@ -62,6 +62,8 @@ def _refuse_constant(name: str) -> None:
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 _encode_string = json.encoder.encode_basestring_ascii
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+# The part of `decode` that is written in C.
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
 
 
 class Encoder(Protocol):
@@ -152,6 +154,7 @@ class BinaryDecoder:
         frames: list[Frame] = []
         position = 0
         size = len(data)
+        limit = self._limit
         while size - position >= 2 and not self.ended:
             kind = data[position]
             if kind == 0 or kind >= 0x80:
@@ -162,7 +165,7 @@ class BinaryDecoder:
                 length, start = self._long_length(data, position + 1)
                 if start < 0:
                     break
-            if length > self._limit:
+            if length > limit:
                 raise RemoteProtocolError(413, CloseCode.TOO_BIG, "a frame is over the limit")
             end = start + length
             if end > size:
@@ -288,20 +291,19 @@ class JSONDecoder:
         return frames
 
 
-def _decode_json(text: str) -> Any:
-    """Decode without looking for white space, as `decode` does, where there is none."""
-    if text[:1] == "[":
-        value, end = _decoder.raw_decode(text)
-        if end == len(text):
-            return value
-    return _decoder.decode(text)
-
-
-def _parse_array(text: bytes) -> list[Any]:
+def _parse_array(data: bytes) -> list[Any]:
     try:
         # Not by json.loads, which takes bytes with zeros among them for UTF-16.
-        value = _decode_json(text.decode("ascii"))
-    except (ValueError, RecursionError):
+        text = data.decode("ascii")
+        value = None
+        if text[:1] == "[":
+            # Without looking for white space, as `decode` does, where there is none.
+            value, end = _scan(text, 0)
+            if end != len(text):
+                value = None
+        if value is None:
+            value = _decoder.decode(text)
+    except (ValueError, RecursionError, StopIteration):
         raise _malformed("not JSON in ASCII") from None
     if type(value) is not list:
         raise _malformed("JSON that is not an array")

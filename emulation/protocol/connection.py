@@ -314,8 +314,14 @@ class Connection:
                 self._take_close(payload)
                 continue
             size = len(payload)
-            if bounded and not self._grants(size):
-                break
+            # Frames that were taken number `received`: a close is the last one and costs nothing.
+            if bounded and (
+                self._bytes_taken + size > self._bytes_granted
+                or self.received >= self._frames_granted
+            ):
+                granted = self.granted
+                if self._bytes_taken + size > granted.bytes or self.received >= granted.frames:
+                    break
             if kind == TEXT or kind == BINARY:
                 message = self._complete(kind, payload)
                 # A side that has sent its close discards what still comes (RFC 6455 section 1.4).
@@ -327,15 +333,9 @@ class Connection:
             self.received += 1
             self._bytes_taken += size
 
-    def _grants(self, size: int) -> bool:
-        # Frames that were taken number `received`: a close is the last one and costs nothing.
-        if self._bytes_taken + size <= self._bytes_granted and self.received < self._frames_granted:
-            return True
-        granted = self.granted
-        return self._bytes_taken + size <= granted.bytes and self.received < granted.frames
-
     def _complete(self, kind: int, payload: bytes) -> Message:
-        self._check_size(len(self._pieces) + len(payload))
+        if len(payload) > self.limits.max_message_size or self._pieces_kind:
+            self._check_size(len(self._pieces) + len(payload))
         if self._pieces_kind:
             self._check_kind(kind)
             payload = b"".join((self._pieces, payload))

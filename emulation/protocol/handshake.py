@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from emulation.exceptions import RemoteProtocolError
@@ -130,12 +131,12 @@ def parse_body(frames: Sequence[Frame]) -> Body:
     sections: list[Section] = []
     documents: list[list[Any]] = []
     section: Section | None = None
-    for index in range(1, len(frames)):
-        kind, payload = frames[index]
+    for frame in islice(frames, 1, None):
+        kind, payload = frame
         if kind <= LAST_NUMBERED:
             if section is None or not section.first:
                 raise _malformed("a numbered frame without a number")
-            section.frames.append(frames[index])
+            section.frames.append(frame)
         elif payload[0] == "section":
             section = parse_section(payload)
             sections.append(section)
@@ -151,7 +152,9 @@ def parse_section(document: list[Any]) -> Section:
 
     Raises RemoteProtocolError with 400.
     """
-    if len(document) < 4 or not all(map(is_count, document[1:4])) or not document[1]:
+    if len(document) < 4 or not document[1]:
+        raise _malformed("a section that is none")
+    if not (is_count(document[1]) and is_count(document[2]) and is_count(document[3])):
         raise _malformed("a section that is none")
     nonce = document[4] if len(document) > 4 and type(document[4]) is str else ""
     return Section(document[1], document[2], document[3], nonce)

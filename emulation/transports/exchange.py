@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from anyio import BrokenResourceError, ClosedResourceError
@@ -35,7 +35,10 @@ __all__ = ["GONE", "ClientGone", "Exchange", "Failure"]
 GONE: Final = (OSError, BrokenResourceError, ClosedResourceError)
 
 # After which a refused page may ask again (seconds): long enough for a flood to be none.
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2
+
+_NO_HEAD = RequestHead("", 0, "")
+_NO_BODY = Body([], [])
 
 
 class ClientGone(Exception):
@@ -55,6 +58,7 @@ class Exchange:
 
     __slots__ = (
         "body",
+        "fields",
         "head",
         "is_binary",
         "is_ended",
@@ -84,6 +88,8 @@ class Exchange:
         self.send = send
         self.marker = marker
         self.query = query
+        # The headers of the request; of those that came twice the last.
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])
         # The allowed Origin of the request, and whether the answer has to name it.
         self.origin: bytes | None = None
         self.needs_cors = True
@@ -91,15 +97,12 @@ class Exchange:
         # Whether the request's body has all come, and whether it has its `end`.
         self.is_read = False
         self.is_ended = False
-        self.head = RequestHead("", 0, "")
-        self.body = Body([], [])
+        self.head = _NO_HEAD
+        self.body = _NO_BODY
 
     def header(self, name: bytes) -> bytes:
         """Return the request's header of this lower-case name, b"" without one."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return bytes(value)
-        return b""
+        return self.fields.get(name, b"")
 
     # --- The request ------------------------------------------------------------------------------
 
@@ -109,31 +112,45 @@ class Exchange:
         Raises RemoteProtocolError with the status of the answer, ClientGone when there is none to
         be given.
         """
-        config = self.registry.config
-        length, is_json = check_upload(self.marker.verb, self.scope["headers"], config.max_body)
+        limit = self.registry.config.max_body
+        length, is_json = check_upload(self.marker.verb, self.scope["headers"], limit, self.fields)
         self.is_binary = not is_json
-        body = await self._read_all(length, config.body_timeout)
+        body = await self._read_all(length)
         self.is_read = True
-        frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=config.max_body)
+        frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=limit)
         self.head = parse_request_head(frames)
         self.body = parse_body(frames)
 
-    async def _read_all(self, limit: int, seconds: float) -> bytes:
-        deadline = self.registry.loop.time() + seconds
+    async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
+        """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
+        patience = self.registry.patience
+        task = asyncio.current_task()
+        assert task is not None  # every server runs an application in one
+        patience.begin(task)
         pieces: list[bytes] = []
         size = 0
-        while True:
-            event = await _Receiving(deadline, self.receive)
-            if event["type"] != "http.request":
-                raise ClientGone
-            body: bytes = event.get("body", b"")
-            size += len(body)
-            if not event.get("more_body", False):
-                break
-            pieces.append(body)
-            if size > limit:
-                raise RemoteProtocolError(413, CloseCode.TOO_BIG, "the body is over its length")
-        return b"".join((*pieces, body)) if pieces else body
+        try:
+            while True:
+                event = await self.receive()
+                if event["type"] != "http.request":
+                    raise ClientGone
+                body: bytes = event.get("body", b"")
+                size += len(body)
+                if not event.get("more_body", False):
+                    return b"".join((*pieces, body)) if pieces else body
+                if is_kept:
+                    pieces.append(body)
+                if size > limit:
+                    raise RemoteProtocolError(413, CloseCode.TOO_BIG, "the body is over its length")
+        except asyncio.CancelledError:
+            if task in patience:
+                raise
+            if hasattr(task, "uncancel"):  # Python 3.11
+                task.uncancel()
+            text = "the body did not come in time"
+            raise RemoteProtocolError(408, CloseCode.ABNORMAL, text) from None
+        finally:
+            patience.end(task)
 
     async def drain(self) -> bool:
         """Read what is left of a refused body, so that the connection can be used again.
@@ -141,20 +158,11 @@ class Exchange:
         Some proxies use a connection again although it still owes a body (Traffic Server); the
         answer False says that the connection must be closed instead.
         """
-        config = self.registry.config
-        size = 0
         try:
-            deadline = self.registry.loop.time() + config.body_timeout
-            while size <= config.max_body:
-                event = await _Receiving(deadline, self.receive)
-                if event["type"] != "http.request":
-                    raise ClientGone
-                size += len(event.get("body", b""))
-                if not event.get("more_body", False):
-                    return True
+            await self._read_all(self.registry.config.max_body, is_kept=False)
         except RemoteProtocolError:
             return False
-        return False
+        return True
 
     def find_carrier(self) -> Carrier:
         """Find the carrier that the head proves to be the request's own."""
@@ -195,108 +203,37 @@ class Exchange:
         encoder = self.encoder()
         body = encoder.encode((self.answer_head(), *frames)) + encoder.end()
         headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
-        await self.start(status, headers)
-        await self.finish(body)
-
-    async def start(self, status: int, headers: list[Header]) -> None:
-        """Send the answer's status and headers; raises ClientGone."""
-        await self._put({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def finish(self, body: bytes) -> None:
-        """Send the answer's body, or the last of it; raises ClientGone."""
-        await self._put({"type": "http.response.body", "body": body})
-
-    async def _put(self, event: MutableMapping[str, Any]) -> None:
-        try:
-            await self.send(event)
-        except GONE as error:
-            raise ClientGone from error
+        await self.answer(status, headers, body)
 
     async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
         """Answer 204; raises ClientGone."""
-        await self.start(204, empty_answer(origin=self.named_origin, more=headers))
-        await self.finish(b"")
+        await self.answer(204, empty_answer(origin=self.named_origin, more=headers))
+
+    async def answer(self, status: int, headers: list[Header], body: bytes = b"") -> None:
+        """Send a whole answer; raises ClientGone."""
+        try:
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "http.response.body", "body": body})
+        except GONE as error:
+            raise ClientGone from error
+
+    async def start(self, headers: list[Header]) -> None:
+        """Begin an answer that goes on; raises ClientGone."""
+        try:
+            await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        except GONE as error:
+            raise ClientGone from error
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
         """Answer with an error; what it says is constant and reflects nothing that came in."""
         if not self.is_read:
             self.is_binary = self.header(b"content-type").partition(b";")[0] == OCTET_STREAM[1]
-        frames = [document("error", error.status, error.text)]
-        if isinstance(error, Failure):
-            frames += error.frames
         extra = list(more)
+        said: list[Any] = ["error", error.status, error.text]
         if error.status in (429, 503):
             extra.append(retry_after(_RETRY_SECONDS))
+            said.append(_RETRY_SECONDS)
+        frames = [document(*said)]
+        if isinstance(error, Failure):
+            frames += error.frames
         await self.respond(frames, status=error.status, more=extra)
-
-
-class _Receiving:
-    """Wait for the next event; raises RemoteProtocolError with 408 at the deadline.
-
-    There is a timer only where `receive` waits, which it rarely does, and no task for each wait, as
-    asyncio.wait_for makes one.
-    """
-
-    __slots__ = ("_deadline", "_has_expired", "_receive", "_task")
-
-    def __init__(self, deadline: float, receive: Receive) -> None:
-        self._deadline = deadline
-        self._receive = receive
-        self._has_expired = False
-        self._task: asyncio.Task[Any] | None = None
-
-    def __await__(self) -> Generator[Any, Any, MutableMapping[str, Any]]:
-        waiting = self._receive().__await__()
-        try:
-            first = next(waiting)
-        except StopIteration as stop:
-            event: MutableMapping[str, Any] = stop.value
-            return event
-        self._task = asyncio.current_task()
-        timer = asyncio.get_running_loop().call_at(self._deadline, self._expire)
-        try:
-            event = yield from _Begun(first, waiting)
-            return event
-        except asyncio.CancelledError:
-            if not self._has_expired:
-                raise
-            if hasattr(self._task, "uncancel"):  # Python 3.11
-                self._task.uncancel()  # type: ignore[union-attr]
-            text = "the body did not come in time"
-            raise RemoteProtocolError(408, CloseCode.ABNORMAL, text) from None
-        finally:
-            timer.cancel()
-
-    def _expire(self) -> None:
-        self._has_expired = True
-        if self._task is not None:
-            self._task.cancel()
-
-
-class _Begun:
-    """An awaitable whose first step has been taken: what it yielded comes first."""
-
-    __slots__ = ("_first", "_is_first", "_waiting")
-
-    def __init__(self, first: Any, waiting: Generator[Any, Any, Any]) -> None:
-        self._first = first
-        self._is_first = True
-        self._waiting = waiting
-
-    def __iter__(self) -> _Begun:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        if self._is_first:
-            self._is_first = False
-            return self._first
-        return next(self._waiting) if value is None else self._waiting.send(value)
-
-    def throw(self, *exception: Any) -> Any:
-        return self._waiting.throw(*exception)
-
-    def close(self) -> None:
-        self._waiting.close()

@@ -177,15 +177,20 @@ def check_method(verb: str, method: str) -> None:
         raise RemoteProtocolError(400, 1002, "The upgrade to a WebSocket was lost on the way.")
 
 
-def check_upload(verb: str, headers: Sequence[Header], limit: int) -> Upload:
+def check_upload(
+    verb: str, headers: Sequence[Header], limit: int, fields: dict[bytes, bytes] | None = None
+) -> Upload:
     """Check the headers of a request with a body of at most `limit` bytes.
+
+    `fields` are the same headers, where somebody has made a dict of them already.
 
     The types admitted are none that a page may send to another origin without a preflight (Fetch,
     CORS-safelisted request headers); `bye` apart.
 
     Raises RemoteProtocolError with status 400, 411, 413 or 415.
     """
-    fields = dict(headers)
+    if fields is None:
+        fields = dict(headers)
     if (
         len(fields) == len(headers)
         and fields.get(b"content-type") == _BINARY

@@ -27,7 +27,7 @@ _WRITE_BYTES = 256 * 1024
 async def serve_stream(exchange: Exchange) -> None:
     """Serve the carrier with this response until it is displaced, renewed or lost."""
     carrier = await read_attach(exchange)
-    await exchange.start(200, answer(OCTET_STREAM, origin=exchange.named_origin))
+    await exchange.start(answer(OCTET_STREAM, origin=exchange.named_origin))
     stream = Stream(exchange, carrier)
     begin(exchange, carrier, stream)
     try:

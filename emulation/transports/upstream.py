@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.connection import State
 from emulation.protocol.frames import WIRE_VERSION, Frame, counts
 
 if TYPE_CHECKING:
@@ -41,15 +42,16 @@ def _took_all(exchange: Exchange, carrier: Carrier) -> bool:
     """Tell whether an ack of everything is all there is to say; it then counts as told."""
     if not exchange.is_ended:
         return False  # what was cut off the body is not taken
+    connections = []
     for section in exchange.body.sections:
-        session = carrier.sessions[section.socket]
-        connection = session.connection
-        if connection.owes_credit or session.ended_badly:
+        connection = carrier.sessions[section.socket].connection
+        connections.append(connection)
+        if connection.state is State.FAILED or connection.owes_credit:
             return False
         if section.frames and connection.received < section.first + len(section.frames) - 1:
             return False
-    for section in exchange.body.sections:
-        carrier.sessions[section.socket].connection.tell_ack()
+    for connection in connections:
+        connection.tell_ack()
     return True
 
 
