@@ -46,7 +46,7 @@ class Metrics(Observer, Collector):
         )
         self._answers = Histogram(
             _NAME + "round_trip_seconds",
-            "From a ping to the next word of the page.",
+            "From a ping to the next word of the page, which may have been on its way already.",
             ["transport"],
             buckets=_BUCKETS,
             registry=self.registry,

@@ -67,6 +67,9 @@ class AnsweringProtocol(WebSocketsSansIOProtocol):
             return
         if not self._owes_close:
             await super().send(message)
+            # A refusal with a body is an answer, too: else uvicorn logs that there was none.
+            if self.initial_response is not None and self.close_sent:
+                self.handshake_complete = True
             return
         if self.disconnected or message["type"] != "websocket.close":
             raise ClientDisconnected

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,8 @@ import anyio
 import httpx
 import pytest
 
+from emulation_server.lab import Lab
+from emulation_server.settings import parse_address
 from tests.gateway import processes
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
 from tests.support.servers import Servers
@@ -32,9 +36,10 @@ def backend(servers: Servers) -> str:
 
 
 @contextmanager
-def start(backend: str) -> Iterator[Running]:
+def start(backend: str, heartbeat: str = "0.2") -> Iterator[Running]:
     """Run a gateway; yield its URL and that of its admin address, and its process."""
-    options = ("--log-format", "json", "--access-log", "--heartbeat", "0.2", "--poll-time", "1")
+    times = ("--heartbeat", heartbeat, "--poll-time", "1")
+    options = ("--log-format", "json", "--access-log", *times)
     environment = {"WEBSOCKET_EMULATION_ADMIN_TOKEN": "open-sesame"}
     with processes.gateway(backend, "--admin", "0", *options, environment=environment) as (
         url,
@@ -109,6 +114,38 @@ async def test_metrics(fresh: Running) -> None:
         assert line in text, text
 
 
+@pytest.mark.parametrize("transport", ["stream", "websocket"])
+async def test_round_trip_is_that_of_the_network(backend: str, transport: str) -> None:
+    """Behind a network that takes 0.2 s each way it is 0.4 s at the least."""
+    name = "websocket_emulation_round_trip_seconds"
+    at_once = f'{name}_bucket{{le="0.25",transport="{transport}"}} 0.0'
+    answered = re.compile(rf'{name}_count{{transport="{transport}"}} ([1-9])')
+    with start(backend, heartbeat="1") as (url, admin, _), anyio.fail_after(TIMEOUT):
+        to = parse_address(url.removeprefix("http://"))
+        async with Lab(to, "delay", delay=0.2) as network:
+            async with connect(network.url + "/echo", transport):
+                await until(lambda: answered.search(ask(admin + "/metrics").text) is not None)
+                # Before the page says more than that: a close may meet another ping.
+                text = ask(admin + "/metrics").text
+        assert at_once in text, text
+
+
+async def test_limits(backend: str) -> None:
+    """The one too many waits for its turn; a plain WebSocket is none of the emulation's."""
+    with processes.gateway(backend, "--max-sessions", "1") as (url, _):
+        with anyio.fail_after(TIMEOUT):
+            async with connect(url + "/echo", "poll"), connect(url + "/echo", NATIVE):
+                waiting = asyncio.create_task(_open(url + "/echo"))
+                done, _ = await asyncio.wait((waiting,), timeout=1)
+                assert not done
+            await waiting
+
+
+async def _open(url: str) -> None:
+    async with connect(url, "poll"):
+        pass
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_operator_closes_a_session(running: Running, transport: str) -> None:
     url, admin, _ = running
@@ -152,13 +189,19 @@ async def test_logs(running: Running) -> None:
         with pytest.raises(Refused):
             async with connect(url + "/deny?token=secret", "stream"):
                 pass
+        with pytest.raises(Refused):
+            async with connect(url + "/deny?token=secret", NATIVE):
+                pass
     assert ask(url + "/page?token=secret").status_code == 426
     await until(lambda: '"GET /page HTTP/1.1\\" 426' in process.log())
     entries = lines(process)[before:]
     assert "secret" not in process.log()
     assert "emulation=" not in process.log()
+    assert not [entry for entry in entries if entry["level"] == "error"]
     refused = [entry for entry in entries if "refused" in entry["message"]]
-    assert len({entry["session"] for entry in refused}) == 1
+    # The emulated one, of which two parts speak, and the native one.
+    by_session = Counter(entry["session"] for entry in refused)
+    assert sorted(by_session.values()) == [1, 2]
     assert {entry["logger"] for entry in refused} == {
         "emulation_server.gateway",
         "emulation.session",

@@ -104,4 +104,5 @@ async def upgrade(front: str, target: str) -> int:
     )
     line = await reader.readline()
     writer.close()
+    await writer.wait_closed()
     return int(line.split(b" ")[1]) if line else 0
