@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 DEFAULT = "tests.proxies.app:default"
 QUICK = "tests.proxies.app:quick"
-TIMEOUT = 60
+TIMEOUT = 100
 
 # A ping goes down every second, and a poll is answered after two.
 PATIENCE = 3
