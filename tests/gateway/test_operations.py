@@ -20,7 +20,7 @@ from emulation_server.lab import Lab
 from emulation_server.settings import parse_address
 from tests.gateway import processes
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
-from tests.support.servers import Servers
+from tests.support.servers import ROOT, Servers
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway-operations")]
 
@@ -102,6 +102,12 @@ async def test_metrics(fresh: Running) -> None:
     assert "websocket_emulation_sessions 1.0" in open_.text
     await until(lambda: 'closes_total{code="1005"} 2.0' in ask(admin + "/metrics").text)
     text = ask(admin + "/metrics").text
+    # Each of them is described, and none that there is not.
+    names = set(re.findall(r"^# TYPE websocket_emulation_(\w+) ", text, re.M))
+    documented = (ROOT / "docs" / "gateway.md").read_text()
+    rows = "\n".join(re.findall(r"^\| (`[a-z_`, ]+) \|.*\|.*\|$", documented, re.M))
+    told = set(re.findall("`([a-z_]+)`", rows))
+    assert {name for name in names if not name.endswith("_created")} == told
     for line in (
         'websocket_emulation_opens_total{transport="stream"} 1.0',
         'websocket_emulation_opens_total{transport="native"} 1.0',
