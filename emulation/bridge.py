@@ -65,6 +65,7 @@ class Start:
     """One start of the application, for one `new WebSocket`, whatever is tried or repeated."""
 
     __slots__ = (
+        "__weakref__",
         "_deadline",
         "_headers",
         "_is_cancelled",
@@ -192,6 +193,7 @@ class Start:
         if isinstance(decision, Refused):
             self.session.fail(f"the application refused it with {decision.status}")
         else:
+            self.session.note_open()
             self.await_attach()
 
     def await_attach(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -57,6 +58,7 @@ class Carrier:
     """The sockets of one page below one path, and what serves them."""
 
     __slots__ = (
+        "__weakref__",
         "_asked",
         "_config",
         "_deadlines",
@@ -81,6 +83,7 @@ class Carrier:
         "sessions",
         "ticket",
         "transport",
+        "wait",
     )
 
     def __init__(
@@ -106,6 +109,8 @@ class Carrier:
         # The nonce of the socket whose first try made this carrier.
         self.made_by = ""
         self.attach = 0
+        # How long the page of the newest attach wants silence to last at most.
+        self.wait = math.inf
         self.transport = ""
         self.ticket: Ticket | None = None
         # Sessions with something to say, in the order of their turns.
@@ -152,9 +157,11 @@ class Carrier:
         if not session.connection.is_over:
             self._empty_since = None
         session.move(self)
-        session.transport = self.transport or session.transport
+        if self.transport:
+            session.serve_by(self.transport, "its page's other requests are served by it")
         if self.downstream is not None:
             session.attached = True
+            session.attaches += 1
             self._greet[session] = None
         self.wake(session)
 
@@ -217,7 +224,8 @@ class Carrier:
         connection = session.connection
         session.written = connection.acknowledged
         session.attached = True
-        session.transport = self.transport
+        session.attaches += 1
+        session.serve_by(self.transport, f"its page attached anew, number {self.attach}")
         # Of a grave that is not asked for, and of which the page has all, nothing is to be said.
         is_wanted = not connection.is_over or session.number in self.named
         has_frames = connection.numbered > connection.acknowledged
@@ -253,7 +261,7 @@ class Carrier:
             return frames
         if self._say_ping:
             self._say_ping = False
-            self._asked = self._loop.time()
+            self._asked = self._asked or self._loop.time()
             frames.append(_PING)
         for number in self._gone:
             frames.append(counts("gone", number))
@@ -324,7 +332,7 @@ class Carrier:
         return when
 
     def _next_ping(self) -> float:
-        return self._pinged + self._config.heartbeat
+        return self._pinged + min(self._config.heartbeat, max(self.wait, _SHORTEST_HEARTBEAT))
 
     def check(self, now: float) -> float | None:
         """Do what is due: see Guarded."""
@@ -360,3 +368,6 @@ class Carrier:
 
 
 _PING = document("ping")
+
+# What a page may ask for.
+_SHORTEST_HEARTBEAT = 1.0

@@ -25,6 +25,8 @@ __all__ = ["Registry"]
 logger = logging.getLogger("emulation.registry")
 
 
+# Between two log lines about one limit (seconds).
+_SILENCE = 60
 # What a log line shows of another process's name.
 _MAX_NODE = 32
 
@@ -58,6 +60,7 @@ class Registry:
         self._graves: deque[tuple[float, Session]] = deque()
         self.check_at: float | None = None
         self._warned_of_node = False
+        self._silent_until: dict[str, float] = {}
 
     # --- Carriers ---------------------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ class Registry:
         if len(self.carriers) >= self.config.max_carriers:
             self._drop_empty_carriers()
         if len(self.carriers) >= self.config.max_carriers:
-            raise _too_many("too many carriers")
+            raise self._refused("max_carriers", _too_many("too many carriers"))
         carrier = Carrier(
             key,
             secrets.token_urlsafe(24),  # 192 bits
@@ -134,10 +137,25 @@ class Registry:
         if self.is_going_down:
             raise going_down()
         if len(self.sessions) >= self.config.max_sessions:
-            raise _too_many("too many sessions")
+            raise self._refused("max_sessions", _too_many("too many sessions"))
         limit = self.config.max_sessions_per_client
         if limit and self._clients[client] >= limit:
-            raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, "too many of one client")
+            error = RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, "too many of one client")
+            raise self._refused("max_sessions_per_client", error)
+
+    def _refused(self, setting: str, error: RemoteProtocolError) -> RemoteProtocolError:
+        """Log which limit keeps pages waiting, once a minute; return the error."""
+        now = self.loop.time()
+        if now >= self._silent_until.get(setting, now):
+            self._silent_until[setting] = now + _SILENCE
+            logger.warning(
+                "Refused a socket: %s = %d is reached; its page tries again for a while. To admit"
+                " more, raise it in Config. (Said once in %d s.)",
+                setting,
+                getattr(self.config, setting),
+                _SILENCE,
+            )
+        return error
 
     def new_session(self, client: str) -> Session:
         """Make a session; `check_room` has found room for it."""

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from emulation import diary
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.connection import Connection, Limits, State
@@ -74,14 +75,18 @@ class Session:
     """
 
     __slots__ = (
+        "__weakref__",
         "_answer_by",
         "_closed_at",
         "_has_told",
         "_is_failed",
         "_loop",
+        "_made_at",
         "_receivers",
         "_senders",
+        "_why",
         "attached",
+        "attaches",
         "bye_at",
         "bye_number",
         "carrier",
@@ -96,6 +101,7 @@ class Session:
         "home",
         "id",
         "is_known",
+        "moves",
         "nonce",
         "number",
         "on_over",
@@ -117,6 +123,12 @@ class Session:
         self.number = 0
         self.nonce = ""
         self.home: Home | None = None
+        # For the diary: since when it is, how often it was served anew and by another transport,
+        # and why it ends.
+        self._made_at = self._loop.time()
+        self.attaches = 0
+        self.moves = 0
+        self._why = ""
         # What the application finds in scope["extensions"]["emulation"].
         self.extension: dict[str, Any] = {"session": self.id, "transport": ""}
         # The highest number written on the present transport.
@@ -146,14 +158,27 @@ class Session:
         name: str = self.extension["transport"]
         return name
 
-    @transport.setter
-    def transport(self, name: str) -> None:
+    def serve_by(self, name: str, why: str) -> None:
+        """Note which transport serves the session from now on."""
         before = self.transport
         if name == before:
             return
         self.extension["transport"] = name
-        if before and self.config.observer is not None:
+        if not before:
+            return
+        self.moves += 1
+        diary.note_move(self, before, why, self._age)
+        if self.config.observer is not None:
             self.config.observer.moved(self.id, before, name)
+
+    @property
+    def _age(self) -> float:
+        """The seconds since the page's first try."""
+        return self._loop.time() - self._made_at
+
+    def note_open(self) -> None:
+        """Note that the application has accepted."""
+        diary.note_open(self, self._age)
 
     @property
     def _logged(self) -> dict[str, str]:
@@ -237,6 +262,7 @@ class Session:
             return
         connection.send_close(self._loop.time(), code, reason)
         self.closed_by_application = True
+        self._why = self._why or "the application closed it"
         connection.clear_inbox()
         self._end(_disconnect(code, reason))
 
@@ -320,6 +346,7 @@ class Session:
         if connection.close_taken is None:
             return
         code, reason = connection.close_taken
+        self._why = self._why or "its page closed it"
         self._closed_at = self._loop.time()
         if connection.state is State.CLOSE_TAKEN:
             if self.extension.get("answers_close"):
@@ -336,6 +363,7 @@ class Session:
         logger.warning(
             "session %s: the page broke the protocol: %s", self.id, error.text, extra=self._logged
         )
+        self._why = f"its page broke the protocol: {error.text}"
         self.connection.send_close(self._loop.time(), error.close_code, error.text)
         self._end(Disconnect(error.close_code, error.text))
 
@@ -348,13 +376,14 @@ class Session:
         if self.connection.is_over:
             return
         self._is_failed = is_failed
-        logger.info("session %s ended with 1006: %s", self.id, why, extra=self._logged)
         self.connection.fail()
+        self._why = self._why or why
         self._end(Disconnect(CloseCode.ABNORMAL, ""))
 
     def go_away(self, code: int) -> None:
         """End the session because the server goes down."""
         if self.owes_close:
+            self._why = self._why or "the server goes down"
             self.connection.send_close(self._loop.time(), code)
             self._end(Disconnect(code, ""))
 
@@ -367,6 +396,7 @@ class Session:
             self.home.wake(self)
         if self.connection.is_over and self.over_at is None:
             self.over_at = self._loop.time()
+            diary.note_end(self, self.disconnect.code, self._why, self._age)
             for over in self.on_over:
                 over(self)
             self.on_over.clear()
@@ -399,6 +429,7 @@ class Session:
 
     def _leave_by_bye(self) -> None:
         if not self.connection.is_over:
+            self._why = self._why or "its page went away"
             self.connection.fail()
             self._end(Disconnect(CloseCode.GOING_AWAY, ""))
 
@@ -410,8 +441,7 @@ class Session:
             return None
         self.connection.check(now)
         if self.connection.is_over:
-            text = "session %s ended with 1006: its close was not answered"
-            logger.info(text, self.id, extra=self._logged)
+            self._why += ", and its close was not answered"
             self._end(Disconnect(CloseCode.ABNORMAL, ""))
             return None
         if self.bye_at is not None and now >= self.bye_at:

@@ -99,7 +99,6 @@ class Connection:
         "_bytes_granted",
         "_bytes_queued",
         "_bytes_sent",
-        "_bytes_taken",
         "_bytes_told",
         "_close_deadline",
         "_frames",
@@ -111,6 +110,8 @@ class Connection:
         "_unacknowledged_bytes",
         "ack_told",
         "acknowledged",
+        "bytes_numbered",
+        "bytes_taken",
         "close_taken",
         "credit",
         "inbox",
@@ -127,6 +128,8 @@ class Connection:
         # number that was ever put on the wire.
         self._frames: deque[Frame] = deque()
         self._unacknowledged_bytes = 0
+        # The payload bytes of all messages that were sent and taken.
+        self.bytes_numbered = 0
         self.acknowledged = 0
         self.sent = 0
         self.credit = credit
@@ -141,7 +144,7 @@ class Connection:
         self.received = 0
         self.ack_told = 0
         self._bytes_told = 0
-        self._bytes_taken = 0
+        self.bytes_taken = 0
         self._pieces = bytearray()
         self._pieces_kind = 0
         self.inbox: deque[Message] = deque()
@@ -205,6 +208,7 @@ class Connection:
                 f"{self.limits.max_message_size}: send less at once, or raise it in Config"
             )
         self._unacknowledged_bytes += size
+        self.bytes_numbered += size
         if size > self._part_size:
             self._send_parts(kind, payload)
         else:
@@ -316,11 +320,11 @@ class Connection:
             size = len(payload)
             # Frames that were taken number `received`: a close is the last one and costs nothing.
             if bounded and (
-                self._bytes_taken + size > self._bytes_granted
+                self.bytes_taken + size > self._bytes_granted
                 or self.received >= self._frames_granted
             ):
                 granted = self.granted
-                if self._bytes_taken + size > granted.bytes or self.received >= granted.frames:
+                if self.bytes_taken + size > granted.bytes or self.received >= granted.frames:
                     break
             if kind == TEXT or kind == BINARY:
                 message = self._complete(kind, payload)
@@ -331,7 +335,7 @@ class Connection:
             else:
                 self._take_part(kind, payload)
             self.received += 1
-            self._bytes_taken += size
+            self.bytes_taken += size
 
     def _complete(self, kind: int, payload: bytes) -> Message:
         if len(payload) > self.limits.max_message_size or self._pieces_kind:
@@ -419,7 +423,7 @@ class Connection:
         frames = self.received - len(self.inbox) + self.limits.window_frames
         if frames > self._frames_granted:
             self._frames_granted = frames
-        size = self._bytes_taken - self._bytes_queued + self.limits.window_bytes
+        size = self.bytes_taken - self._bytes_queued + self.limits.window_bytes
         if size > self._bytes_granted:
             self._bytes_granted = size
 
@@ -445,13 +449,13 @@ class Connection:
         return (
             self.close_taken is not None
             or self.received - self.ack_told >= _quarter(limits.window_frames)
-            or self._bytes_taken - self._bytes_told >= _quarter(limits.window_bytes)
+            or self.bytes_taken - self._bytes_told >= _quarter(limits.window_bytes)
         )
 
     def tell_ack(self) -> int:
         """Return the ack, which the other side now is told."""
         self.ack_told = self.received
-        self._bytes_told = self._bytes_taken
+        self._bytes_told = self.bytes_taken
         return self.received
 
     # --- The end ----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier, Downstream
@@ -25,8 +26,19 @@ async def read_attach(exchange: Exchange) -> Carrier:
         # Late: what it names may have moved to a native socket since.
         carrier.take_sections(exchange.body.sections)
     else:
+        carrier.wait = _wait_of(exchange.body.documents)
         carrier.name(exchange.body.sections)
     return carrier
+
+
+def _wait_of(documents: list[list[Any]]) -> float:
+    """Return how long the page wants silence to last at most, in seconds (section 7.2)."""
+    for document in documents:
+        if document[0] == "wait" and len(document) > 1:
+            seconds = document[1]
+            if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0:
+                return seconds
+    return math.inf
 
 
 def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:

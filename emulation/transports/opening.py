@@ -56,7 +56,8 @@ async def serve_open(exchange: Exchange, app: App) -> None:
         start = begin(registry, app, scope, nonce, binding)
     session = start.session
     registry.place(session, carrier, number)
-    session.transport = session.transport or _intended(wish)
+    if not session.transport:
+        session.serve_by(_intended(wish), "")
     decision = await start.wait(registry.config.open_answer_time)
     frames: list[Frame] = []
     if not exchange.head.secret:

@@ -41,7 +41,8 @@ class Poll:
         self._carrier = carrier
         self.attach = exchange.head.number
         self.transport = "poll"
-        self.deadline: float | None = registry.loop.time() + registry.config.poll_time
+        seconds = min(registry.config.poll_time, carrier.wait)
+        self.deadline: float | None = registry.loop.time() + seconds
         # Until the request's task goes on, the answer takes what else is said.
         self.answered: asyncio.Future[None] = registry.loop.create_future()
         # Nobody is told how much of a poll's answer was written: it comes whole or not at all.

@@ -33,7 +33,7 @@ from emulation.protocol.handshake import (
     is_nonce,
     parse_request_head,
 )
-from emulation.session import Session
+from emulation.session import ClientDisconnected, Session
 from emulation.transports.opening import begin, bound_to_another, is_token, opened
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
@@ -115,7 +115,7 @@ async def _open(
     if start is None:
         started = websocket_scope(scope, query, nonce, protocols, registry.config)
         start = begin(registry, app, started, nonce, binding)
-        start.session.transport = "websocket"
+        start.session.serve_by("websocket", "")
     else:
         start.touch()
     start.key = native.key
@@ -154,6 +154,8 @@ class NativeSocket:
         self._origin = origin or b""
         self._is_accepted = False
         self._is_closed = False
+        # Whether anything has been sent behind the accept.
+        self._has_spoken = False
         self._is_over = False
         # Whether the page has been told that its session is gone.
         self._is_ending = False
@@ -187,7 +189,14 @@ class NativeSocket:
         if self._is_closed:
             return
         self._is_closed = event["type"] == "websocket.close"
-        await self._send(event)
+        try:
+            await self._send(event)
+        except RuntimeError as error:
+            if self._has_spoken:
+                raise
+            # The server has dropped the accept, for the client had left: it says so in this way.
+            raise ClientDisconnected("the client has left") from error
+        self._has_spoken = self._is_accepted and event["type"] == "websocket.send"
 
     async def say(self, frame: Frame) -> None:
         """Send a document."""
@@ -262,7 +271,8 @@ class NativeSocket:
         self.session = session
         session.attached = True
         session.move(self)
-        session.transport = self.transport
+        session.attaches += 1
+        session.serve_by(self.transport, "its page has a native WebSocket now")
         self.registry.deadlines.watch(self, self._next_check())
         self._push()
 
@@ -321,7 +331,7 @@ class NativeSocket:
         connection = session.connection
         if self._say_ping:
             self._say_ping = False
-            self._asked = self.registry.loop.time()
+            self._asked = self._asked or self.registry.loop.time()
             return _spoken(_PING)
         if session.ended_badly:
             if self._is_ending:

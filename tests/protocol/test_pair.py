@@ -201,7 +201,7 @@ class Play:
         for before, now, limit in zip(self.credit, page.credit, granted, strict=True):
             assert before <= now <= limit
         self.credit = page.credit
-        assert server._bytes_taken <= page._bytes_sent <= page.credit.bytes
+        assert server.bytes_taken <= page._bytes_sent <= page.credit.bytes
         # A close needs none.
         closed = self.pair.page.close is not None and page.sent == page.numbered
         assert page.sent - closed <= page.credit.frames

@@ -133,7 +133,11 @@ async def test_refusals_are_the_same_for_all_who_join(served: Served) -> None:
 
 
 async def test_denial_keeps_its_status(served: Served) -> None:
-    headers = [(b"x-why", b"law"), (b"Set-Cookie", b"seen=yes; Max-Age=0"), (b"content-language", b"en")]
+    headers = [
+        (b"x-why", b"law"),
+        (b"Set-Cookie", b"seen=yes; Max-Age=0"),
+        (b"content-language", b"en"),
+    ]
     page = served.page("/puppet")
     await page.open(nonce=(nonce := drawn()))
     endpoint = await served.stage.endpoint()

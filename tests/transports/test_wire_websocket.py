@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -529,3 +531,26 @@ async def test_plain_native_passes(served: Served) -> None:
         assert await connection.recv() == "plain"
         assert served.stage.scopes[-1]["query_string"] == b"emulation=x"
         assert "emulation" not in served.stage.scopes[-1].get("extensions", {})
+
+
+async def test_a_page_that_leaves_before_its_upgrade_is_answered() -> None:
+    nonce = drawn()
+    async with serving(open_answer_time=0.1) as served:
+        url = httpx.URL(served.url)
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(
+            f"GET /puppet?emulation=ws.{drawn()} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
+            f"Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: {served.url}\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            f"Sec-WebSocket-Protocol: emulation.{nonce}\r\n\r\n".encode()
+        )
+        endpoint = await served.stage.endpoint()
+        writer.transport.abort()
+        registry = served.registry
+        await served.eventually(lambda: not registry.natives, "the native socket is forgotten")
+        await anyio.sleep(0.2)  # until the server has tried to answer; it logs no error
+        start = registry.starts[nonce]
+        assert start.joins
+        start.cancel()
+        assert await endpoint.disconnect() == (1006, "")
+        endpoint.leave()
