@@ -24,13 +24,18 @@ ARGUMENTS = (
 
 
 @asynccontextmanager
-async def chromium(*arguments: str) -> AsyncIterator[Browser]:
-    """Run the machine's own Chromium, headless, with more command-line arguments."""
+async def chromium(*arguments: str, without: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """Run the machine's own Chromium, headless, with more command-line arguments.
+
+    `without` names those that Playwright would give it.
+    """
     executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
     assert executable, f"None of {', '.join(EXECUTABLES)} is installed."
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=executable, args=[*ARGUMENTS, *arguments]
+            executable_path=executable,
+            args=[*ARGUMENTS, *arguments],
+            ignore_default_args=list(without),
         )
         try:
             yield browser
@@ -59,12 +64,12 @@ async def new_page(
         page.on("console", lambda message: print(f"console.{message.type}: {message.text}"))
         page.on("pageerror", lambda error: print(f"uncaught in page: {error}"))
         page.on("requestfailed", lambda request: print(f"{request.failure}: {request.url}"))
-        await page.add_init_script("".join(f"delete self.{name};" for name in missing))
+        await context.add_init_script("".join(f"delete self.{name};" for name in missing))
         if transports is not None:
             settings = json.dumps({"transports": list(transports)})
-            await page.add_init_script(f"self.WebSocketEmulation = {settings};")
+            await context.add_init_script(f"self.WebSocketEmulation = {settings};")
         if script is not None:
-            await page.add_init_script(path=script)
+            await context.add_init_script(path=script)
         yield page
     finally:
         await context.close()

@@ -1,0 +1,3 @@
+import './worker.js';
+import './page.js';
+import '/emulation.js';
