@@ -139,11 +139,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="under two minutes, without peers")
     parser.add_argument("--only", action="append", help="one workload, or idle, or growth")
+    parser.add_argument("--write", action="store_true", help="put what --only measured on the page")
     parser.add_argument("--pairs", type=int, help="how many pairs (7; quick: 3)")
     options = parser.parse_args()
     environment(with_peers=not options.quick)
     pairs = options.pairs or (3 if options.quick else 7)
     results: dict[str, Any] = {"machine": machine(), "workloads": {}}
+    if options.write:
+        results["workloads"] = report.read().get("workloads", {})
     for workload in WORKLOADS:
         if options.only and workload.name not in options.only:
             continue
@@ -166,8 +169,8 @@ def main() -> int:
 
 
 def keep(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Write what there is of a whole run."""
-    if not options.quick and not options.only:
+    """Write what there is of a whole run, or what is to be written of a part."""
+    if options.write or (not options.quick and not options.only):
         report.write(results)
 
 

@@ -96,6 +96,13 @@ def show_growth(rows: list[dict[str, Any]]) -> None:
 # --- The page -------------------------------------------------------------------------------------
 
 
+def read() -> dict[str, Any]:
+    """Return the results that the page shows."""
+    path = ROOT / "docs" / "performance.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
 def write(results: dict[str, Any]) -> None:
     """Write the results, the charts, and the tables into the page."""
     (ROOT / "docs" / "performance.json").write_text(json.dumps(results, indent=1) + "\n")
