@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import weakref
 from itertools import count
 from typing import Any, Protocol
 
@@ -26,11 +27,14 @@ class Guarded(Protocol):
 
 
 class Deadlines:
-    """Look at each guarded object when its time has come; nothing runs while there is none."""
+    """Look at each guarded object when its time has come; nothing runs while there is none.
+
+    A deadline keeps nothing alive: what has ended long before it goes, and all that it holds.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._heap: list[tuple[float, int, Guarded]] = []
+        self._heap: list[tuple[float, int, weakref.ref[Guarded]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         # When the timer fires; uvloop's handle of a time that has passed does not tell.
@@ -42,7 +46,7 @@ class Deadlines:
         if guarded.check_at is not None and guarded.check_at <= when:
             return
         guarded.check_at = when
-        heapq.heappush(self._heap, (when, next(self._order), guarded))
+        heapq.heappush(self._heap, (when, next(self._order), weakref.ref(guarded)))
         if self._is_firing:
             return  # the earliest of all is armed when it ends
         if self._timer is None or when + _GRAIN < self._fires_at:
@@ -59,9 +63,10 @@ class Deadlines:
         self._is_firing = True
         now = self._loop.time()
         while self._heap and self._heap[0][0] <= now:
-            when, _, guarded = heapq.heappop(self._heap)
-            if guarded.check_at != when:
-                continue  # an earlier look was planned meanwhile, and has been taken
+            when, _, reference = heapq.heappop(self._heap)
+            guarded = reference()
+            if guarded is None or guarded.check_at != when:
+                continue  # it has gone; or an earlier look was planned, and has been taken
             guarded.check_at = None
             try:
                 again = guarded.check(now)
@@ -89,7 +94,7 @@ class Patience:
     All have the same time, so they stand in the order of their ends, and one look serves them all.
     """
 
-    __slots__ = ("_deadlines", "_ends", "_loop", "_seconds", "check_at")
+    __slots__ = ("__weakref__", "_deadlines", "_ends", "_loop", "_seconds", "check_at")
 
     def __init__(
         self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, seconds: float

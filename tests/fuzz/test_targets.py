@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,9 +13,9 @@ from hypothesis import strategies as st
 
 from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder
 from emulation.protocol.frames import CLOSE, TEXT, Frame, document
+from tests.fuzz import corpus
 from tests.fuzz.targets import TARGETS, close_surface
 
-CORPUS = Path(__file__).parent / "corpus"
 KEY = "K" * 22
 
 
@@ -48,8 +47,8 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_corpus(name: str) -> None:
-    for path in sorted((CORPUS / name).glob("*")):
-        TARGETS[name](path.read_bytes())
+    for data in corpus.read(name):
+        TARGETS[name](data)
 
 
 @pytest.mark.parametrize("name", TARGETS)
