@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Mount, WebSocketRoute
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
@@ -14,6 +16,7 @@ from tests.apps import starlette_app
 from tests.apps.recorder import Recorder
 
 FILES = Path(__file__).parents[1] / "pages" / "files"
+DOCUMENT = "<!doctype html><link rel='icon' href='data:,'><script src='/files/page.js'></script>"
 
 
 class Handshakes:
@@ -39,6 +42,11 @@ async def handshakes(websocket: WebSocket) -> None:
     await counted(websocket)
 
 
+async def written(request: Request) -> HTMLResponse:
+    """Answer with a document that has what the query says in its head."""
+    return HTMLResponse(DOCUMENT + request.query_params["head"])
+
+
 COUNTED: dict[str, Handshakes] = {}
 
 app = Starlette(
@@ -46,6 +54,7 @@ app = Starlette(
         *starlette_app.app.routes,
         WebSocketRoute("/handshakes", handshakes),
         WebSocketRoute("/handshakes/{rest:path}", handshakes),
+        Route("/written", written),
         Mount("/files", StaticFiles(directory=FILES)),
     ]
 )

@@ -23,7 +23,7 @@ EMULATED = "tests.apps.emulated.pages_app:app"
 TIMEOUT = 60
 FULL = pytest.mark.full
 HTTP = ["stream", pytest.param("sse", marks=FULL), "poll"]
-# TODO: over HTTP only the first handshake of a carrier goes alone.
+# To be done: over HTTP only the first handshake of a carrier goes alone.
 CONCURRENT = [pytest.param(name, marks=[FULL, pytest.mark.xfail]) for name in ("stream", "poll")]
 EACH = [NATIVE, pytest.param("websocket", marks=FULL), *HTTP]
 

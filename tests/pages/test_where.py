@@ -1,0 +1,172 @@
+"""Where the shim acts and where it leaves the native class alone, in Chromium."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlencode
+
+import anyio
+import pytest
+from playwright.async_api import Browser, Page, Route
+
+from tests.support import recorded
+from tests.support.browser import new_page
+from tests.support.servers import ROOT, Servers
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+BARE = "tests.apps.pages_app:app"
+EMULATED = "tests.apps.emulated.pages_app:app"
+SCRIPT = ROOT / "emulation" / "static" / "emulation.js"
+TIMEOUT = 60
+
+# A socket is ours where the server says that it is emulated.
+SOCKET = """async ([url, token]) => {
+    const socket = new WebSocket(`${url}?token=${token}`);
+    const { type } = await Promise.race([once(socket, "open"), once(socket, "close")]);
+    const native = self.WebSocketEmulation ? WebSocketEmulation.native : WebSocket;
+    return [type, socket instanceof WebSocket, Object.getPrototypeOf(socket) === native.prototype];
+}"""
+OURS = ["open", True, False]
+NATIVE = ["open", True, True]
+
+
+async def load(page: Page, url: str, head: str) -> None:
+    """Show a document of the server's origin with this in its head."""
+    await page.goto(f"{url}/written?{urlencode({'head': head})}")
+
+
+async def socket(page: Page, url: str, path: str = "/echo") -> tuple[list[Any], str | None]:
+    """Open a socket: what the page sees, and the transport that the server saw."""
+    token = secrets.token_hex(8)
+    seen = await page.evaluate(SOCKET, [url.replace("http", "ws") + path, token])
+    [start] = await recorded.starts(url, token)
+    return seen, start["transport"]
+
+
+HEADS = {
+    "classic": "<script src='/emulation.js'></script>",
+    "async": "<script async src='/emulation.js'></script>",
+    "deferred": "<script defer src='/emulation.js'></script>",
+    "module": "<script type=module src='/emulation.js'></script>",
+    "imported": "<script type=module>import '/emulation.js'</script>",
+    "twice": "<script src='/emulation.js'></script>" * 2,
+    "module behind others": (
+        "<script type=module src='/emulation.js'></script>"
+        "<script src='data:text/javascript,0'></script>"
+    ),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+async def test_script_is_loaded_in_any_way(servers: Servers, browser: Browser, head: str) -> None:
+    url = servers.get(EMULATED).url
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"]) as page:
+            await load(page, url, HEADS[head])
+            assert await socket(page, url) == (OURS, "poll")
+            native = "(/\\[native code]/).test(Function.prototype.toString.call({}))"
+            assert await page.evaluate(native.format("WebSocketEmulation.native"))
+
+
+async def test_settings_stand_at_a_module_script(servers: Servers, browser: Browser) -> None:
+    url = servers.get(EMULATED).url
+    head = "<script type=module src='/emulation.js' data-transports='poll'></script>"
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser) as page:
+            await load(page, url, head)
+            assert await socket(page, url) == (OURS, "poll")
+
+
+async def test_of_two_versions_the_first_stays(servers: Servers, browser: Browser) -> None:
+    url = servers.get(EMULATED).url
+    code = SCRIPT.read_text()
+    version = code.split('.version="')[1].split('"')[0]
+    older = code.replace(f'"{version}"', '"0.0.1"')
+    assert older != code
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"]) as page:
+
+            async def answer(route: Route) -> None:
+                await route.fulfill(body=older, content_type="text/javascript")
+
+            await page.route("**/older/emulation.js", answer)
+            head = f"<script src='{url}/older/emulation.js' data-x></script>{HEADS['classic']}"
+            await load(page, url, head)
+            assert await page.evaluate("WebSocketEmulation.version") == "0.0.1"
+            # The older one was served from another directory.
+            assert (await socket(page, url))[0] == NATIVE
+            await load(page, url, HEADS["twice"] + head)
+            assert await page.evaluate("WebSocketEmulation.version") == version
+            assert await socket(page, url) == (OURS, "poll")
+
+
+async def test_sockets_of_others_are_native(servers: Servers, browser: Browser) -> None:
+    url = servers.get(EMULATED).url
+    other = servers.get(BARE).url
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"]) as page:
+            requests: list[str] = []
+            page.on("request", lambda request: requests.append(request.url))
+            await load(page, url, HEADS["classic"])
+            assert await socket(page, other) == (NATIVE, None)
+            assert not [address for address in requests if address.startswith(other)]
+
+
+async def test_listed_origin_is_emulated(servers: Servers, browser: Browser) -> None:
+    page_url = servers.get(BARE).url
+    url = servers.get("tests.apps.emulated.sharing_app:app").url
+    head = f"<script src='{url}/emulation.js' data-origins='{page_url}={url}'></script>"
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"]) as page:
+            await load(page, page_url, head)
+            async with page.expect_request(lambda request: f"{url}/echo?" in request.url):
+                await page.evaluate("(url) => { new WebSocket(url); }", f"{page_url}/echo")
+
+
+async def test_server_without_the_emulation_gets_a_plain_socket(
+    servers: Servers, browser: Browser
+) -> None:
+    """The script of a release that was rolled back may still be in a page."""
+    url = servers.get(BARE).url
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser) as page:
+
+            async def answer(route: Route) -> None:
+                await route.fulfill(path=SCRIPT, content_type="text/javascript")
+
+            await page.route("**/emulation.js", answer)
+            await load(page, url, HEADS["classic"])
+            token = secrets.token_hex(8)
+            text = await page.evaluate(
+                "async (token) => echo(await connect('/echo', token), 'plain')", token
+            )
+            assert text == "plain"
+            assert {start["transport"] for start in await recorded.starts(url, token)} == {None}
+
+
+async def test_page_is_told_of_the_transport_and_the_console_only_when_asked(
+    servers: Servers, browser: Browser
+) -> None:
+    url = servers.get(EMULATED).url
+    told = """async () => {
+        const socket = new WebSocket(`${base}/echo`);
+        const { detail, transport } = await once(socket, "emulation:transport");
+        await (socket.readyState || once(socket, "open"));
+        return [detail.transport, detail.previous, typeof detail.reason, transport];
+    }"""
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"]) as page:
+            lines: list[str] = []
+            page.on("console", lambda message: lines.append(message.text))
+            await load(page, url, HEADS["classic"])
+            assert await page.evaluate(told) == ["poll", "", "string", "poll"]
+            assert lines == []
+            await page.evaluate("{ WebSocketEmulation.debug = true; }")
+            await page.evaluate(told)
+            assert any(line.startswith("emulation: ") and " poll" in line for line in lines)
+            lines.clear()
+            await load(page, url, "<script src='/emulation.js' data-debug></script>")
+            await page.evaluate(told)
+            assert any(line.startswith("emulation: ") for line in lines)
