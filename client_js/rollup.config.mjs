@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { minify } from 'terser';
 
+// Those of the local names first: gzip likes what is repeated.
+const LETTERS = 'ntreifuocasldvpghmbywxkjqzSTABCDEFGHIJKLMNOPQRUVWXYZ';
+
 const here = import.meta.dirname;
 const outDir = resolve(here, process.env.OUT_DIR || '../emulation/static');
 const { version } = JSON.parse(readFileSync(resolve(here, 'package.json'), 'utf8'));
@@ -12,6 +15,18 @@ function insertVersion() {
     name: 'insert-version',
     transform: (code) => ({ code: code.replaceAll('__VERSION__', version), map: null }),
   };
+}
+
+/** A name for each private property, the shortest for the most frequent. */
+function namePrivates(code) {
+  const counts = new Map();
+  for (const [name] of code.matchAll(/\b\w*[^_\W]_\b/g))
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  const names = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a));
+  const { length } = LETTERS;
+  const short = (_, i) => (LETTERS[Math.floor(i / length) - 1] ?? '') + LETTERS[i % length];
+  // Terser's own keys have the dollar sign.
+  return Object.fromEntries(names.map((name, i) => ['$' + name, short(name, i)]));
 }
 
 /** Minify; names ending in an underscore are private to the shim and may be shortened. */
@@ -26,7 +41,7 @@ function minifyChunk() {
         keep_fnames: /^WebSocket$/,
         // What gzip likes best, found by trying.
         compress: {
-          passes: 3,
+          passes: 2,
           unsafe_arrows: false,
           inline: 1,
           conditionals: false,
@@ -34,6 +49,7 @@ function minifyChunk() {
           negate_iife: false,
         },
         mangle: { properties: { regex: /[^_]_$/ } },
+        nameCache: { props: { props: namePrivates(code) } },
         format: { ascii_only: true, comments: false },
         sourceMap: true,
       }),

@@ -1,4 +1,5 @@
 import { createBody, createDecoder, DOCUMENT, nameOf } from './codec.js';
+import { holdSlot } from './memory.js';
 import { hasBinary, post } from './request.js';
 import { scope } from './scope.js';
 import { after, now, queueTask } from './tasks.js';
@@ -22,6 +23,7 @@ import { listen } from './transports/sse.js';
  * @property {boolean} hasNews_ whether numbered frames or more credit came
  * @property {Documents} documents_ `head` is among them where the answer is ours
  * @property {number} since_
+ * @property {number} heardAt_ when the last of it came
  * @property {boolean} isProved_
  * @property {() => void} abort_
  */
@@ -38,6 +40,20 @@ var GROWTH = 16384;
 // A request has this long, and what a slow line needs (section 6).
 var REQUEST_SECONDS = 10;
 var BYTES_PER_SECOND = 8000;
+
+// An upload that waits longer, and what a slow line needs, has no connection to go by: other tabs
+// have them all. The page then parks nothing for a while.
+var CROWDED_SECONDS = 3;
+var YIELD_SECONDS = 30;
+var YIELDING_PAUSE = 1;
+
+// An answer that was cut after such a silence was cut for it: a shorter one is asked for.
+var SILENCE_SECONDS = 2;
+var SHORTEST_WAIT = 1;
+
+// Streams that are cut sooner, so many on end, do not work.
+var BRIEF_SECONDS = 0.5;
+var BRIEF_LIVES = 3;
 
 // A stream is given up when its head, or what was written on it, has not come by then (8.1). When
 // one was given up already, the next has half of it: messages are waiting.
@@ -68,6 +84,8 @@ function nothing() {}
  */
 export function createCarrier(url, choice, log) {
   var key = drawToken();
+  // The tabs of a browser share its connections to a host.
+  var slots = url.split('/')[2] + ' slot ';
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
   var parameters = {};
@@ -107,6 +125,12 @@ export function createCarrier(url, choice, log) {
   var pause = 0;
   var timeouts = 0;
   var cancelTimer = nothing;
+  var briefLives = 0;
+  // How long the server may be silent on a downstream, if its own figures are too long.
+  var wait = Infinity;
+  // Whether there is a connection to park a downstream on, and until when there was none.
+  var isParked = true;
+  var yieldsUntil = 0;
 
   /**
    * @param {number} last the pause before
@@ -211,6 +235,7 @@ export function createCarrier(url, choice, log) {
       name_: name,
       number_: number,
       since_: now(),
+      heardAt_: now(),
       isProved_: false,
       abort_: nothing,
       frames_: 0,
@@ -365,7 +390,13 @@ export function createCarrier(url, choice, log) {
     isPinged = false;
     isUploading = true;
     uploads = number;
+    var cancel = after(CROWDED_SECONDS + body.size_ / BYTES_PER_SECOND, function () {
+      if (!down || !isParked) return;
+      yieldsUntil = now() + YIELD_SECONDS;
+      attach('crowded');
+    });
     call(mark(url, 'send'), body, binary, number, function (documents, status, note) {
+      cancel();
       isUploading = false;
       if (carrier.isDead_) return;
       var isGood = takeNote(note, number, said);
@@ -442,6 +473,29 @@ export function createCarrier(url, choice, log) {
     });
   }
 
+  /** @returns {boolean} whether a downstream may be parked, and holds its place then */
+  function mayPark() {
+    return holdSlot(slots, key, now() > yieldsUntil);
+  }
+
+  /**
+   * Ask for shorter silences after one that was cut.
+   *
+   * @param {number} silence
+   * @returns {boolean} whether that is news
+   */
+  function isShortened(silence) {
+    if (silence < SILENCE_SECONDS || wait <= Math.max(silence / 2, SHORTEST_WAIT)) return false;
+    wait = Math.max(silence / 2, SHORTEST_WAIT);
+    return true;
+  }
+
+  /** Have no downstream, and leave its place to another tab. */
+  function unpark() {
+    detach();
+    holdSlot(slots, key, false);
+  }
+
   function detach() {
     var old = down;
     down = undefined;
@@ -472,7 +526,8 @@ export function createCarrier(url, choice, log) {
     detach();
     var home = atHome();
     if (!home.length || carrier.isDead_ || isSuspended) return;
-    var name = choice.pick_(true);
+    isParked = mayPark();
+    var name = !isParked && choice.has_('poll') ? 'poll' : choice.pick_(true);
     if (!name) {
       // All have failed: it is the network or the server. Begin again with the best one.
       timeouts = 0;
@@ -481,6 +536,7 @@ export function createCarrier(url, choice, log) {
     var transport = transports[name];
     var number = ++attaches;
     var body = beginBody(transport.isBinary_, number);
+    if (wait < Infinity || !isParked) body.document_(['wait', isParked ? wait : 0]);
     home.forEach(function (session) {
       // The server may not know the number: the head may have died with the native socket.
       body.document_(['section', session.number_, session.connection_.tell_(), 0, session.nonce_]);
@@ -498,6 +554,7 @@ export function createCarrier(url, choice, log) {
     /** @param {any} chunk */
     function ondata(chunk) {
       if (mine !== down) return;
+      mine.heardAt_ = now();
       if (mine.push_(chunk)) check(mine, false);
       else giveUp(mine, 'altered');
     }
@@ -547,13 +604,18 @@ export function createCarrier(url, choice, log) {
     }
     if (mine !== down || !(isOver || documents.end)) return;
     if (error) return attachLater(onError(error), 'failed');
+    if (!documents.end) {
+      if (isShortened(now() - mine.heardAt_)) return attach('cut');
+      briefLives = now() - mine.since_ < BRIEF_SECONDS ? briefLives + 1 : 0;
+      if (briefLives >= BRIEF_LIVES && mine.name_ !== 'poll') return giveUp(mine, 'cut');
+    }
     if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
-    if (mine.hasNews_ || now() - mine.since_ > parameters.poll / 2) {
+    if (mine.hasNews_ || now() - mine.since_ > Math.min(parameters.poll, wait) / 2) {
       idle = pause = 0;
       return attach('ended');
     }
-    idle = Math.min(LONGEST_PAUSE, 2 * idle || FIRST_IDLE);
+    idle = Math.min(isParked ? LONGEST_PAUSE : YIELDING_PAUSE, 2 * idle || FIRST_IDLE);
     attachLater(idle, 'ended');
   }
 
@@ -565,7 +627,8 @@ export function createCarrier(url, choice, log) {
    */
   function giveUp(mine, reason) {
     if (mine !== down) return;
-    choice.fail_(mine.name_, mine.since_);
+    briefLives = 0;
+    choice.fail_(mine.name_, mine.since_, reason);
     attach(mine.name_ + ' ' + reason);
   }
 
@@ -579,15 +642,18 @@ export function createCarrier(url, choice, log) {
     sessions.slice().forEach(function (session) {
       session.tick_(silence, limit);
     });
-    if (!atHome().length || isSuspended) return;
+    if (!atHome().length || isSuspended) return unpark();
     if (time - heardAt > limit) die('timeout');
-    else if (down && down.isProved_ && time - heardAt > silence) attach('timeout');
+    else if (down && down.isProved_ && time - heardAt > silence) {
+      isShortened(Math.min(parameters.heartbeat, wait));
+      attach('timeout');
+    } else if (mayPark() !== isParked) attach(isParked ? 'crowded' : 'freed');
   }
 
   /** Take no more sockets. */
   function stop() {
     carrier.isDead_ = true;
-    detach();
+    unpark();
   }
 
   /**
@@ -693,6 +759,7 @@ export function createCarrier(url, choice, log) {
      */
     notice_: function (event) {
       if (event.type === 'pagehide') {
+        holdSlot(slots, key, false);
         if (!event.persisted) return bye();
         // It goes into the back/forward cache, and no transport with it.
         isSuspended = true;
@@ -701,8 +768,9 @@ export function createCarrier(url, choice, log) {
         if (!isSuspended) return;
         isSuspended = false;
       }
+      if (event.type === 'online') choice.forgive_();
       // What was open before a sleep, or on another network, is not believed.
-      if (now() - heardAt > 1) attach('resumed');
+      if (event.type === 'pageshow' || now() - heardAt > 1) attach('resumed');
       sessions.slice().forEach(function (session) {
         session.notice_(isSuspended);
       });

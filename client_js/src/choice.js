@@ -22,6 +22,8 @@ export function createChoice(names, origin) {
   var suspects = {};
   /** @type {Record<string, number>} */
   var failedAt = {};
+  /** @type {Record<string, string>} */
+  var reasons = {};
 
   /** @param {string} name */
   function key(name) {
@@ -66,6 +68,26 @@ export function createChoice(names, origin) {
       return good[0] || left[0] || '';
     },
 
+    /** Believe in all again: the network is another one. */
+    forgive_: function () {
+      names.forEach(function (name) {
+        forget(key(name));
+      });
+    },
+
+    /**
+     * @param {string} chosen
+     * @returns {string} why the better ones were not
+     */
+    explain_: function (chosen) {
+      return names
+        .slice(0, Math.max(names.indexOf(chosen), 0))
+        .map(function (name) {
+          return ', not ' + name + ': ' + (reasons[name] || 'failed lately');
+        })
+        .join('');
+    },
+
     /** @param {string} name of the transport that now is proved */
     prove_: function (name) {
       choice.reachedAt_ = now();
@@ -77,14 +99,16 @@ export function createChoice(names, origin) {
     /**
      * @param {string} name
      * @param {number} triedAt
+     * @param {string} reason
      */
-    fail_: function (name, triedAt) {
+    fail_: function (name, triedAt, reason) {
+      reasons[name] = reason;
       if (now() - failedAt[name] < EPISODE) triedAt = failedAt[name];
       failedAt[name] = now();
       suspects[name] = true;
       if (choice.reachedAt_ > triedAt) remember(key(name));
       // What holds the one back holds the other: they differ in their form alone.
-      if (name === 'stream') choice.fail_('xhr-stream', triedAt);
+      if (name === 'stream') choice.fail_('xhr-stream', triedAt, reason);
     },
   };
   return choice;

@@ -60,6 +60,8 @@ function byXHR(url, body, type, ondata, onend) {
   xhr.onreadystatechange = xhr.onprogress = read;
   xhr.send(body);
   return function () {
+    // PhantomJS tells of progress even afterwards, and then throws for the header.
+    xhr.onreadystatechange = xhr.onprogress = null;
     xhr.abort();
   };
 }

@@ -34,7 +34,7 @@ import { createLink } from './transports/websocket.js';
  * What a session tells its WebSocket.
  *
  * @typedef {object} Sink
- * @property {(protocol: string, extensions: string) => void} onopen_
+ * @property {(protocol: string) => void} onopen_
  * @property {(data: any, isBinary: boolean) => void} onmessage_
  * @property {(code: number, reason: string, wasClean: boolean, isFailed: boolean) => void} onclose_
  *   once
@@ -52,10 +52,16 @@ var BESIDE_SECONDS = 1;
 var UPGRADE_SECONDS = 10;
 // A resume has one round trip more than an upgrade, on a network that has just changed.
 var RESUME_SECONDS = 5;
+// Nothing comes down elsewhere while an intermediary swallows it.
+var BESIDE_HOME_SECONDS = 2;
 var PROBE_SECONDS = 3;
 // The server gives an application 30.
 var OPEN_SECONDS = 40;
 var CLOSE_SECONDS = 10;
+
+// What lives no longer, so many times on end, does not work.
+var BRIEF_SECONDS = 0.5;
+var BRIEF_LIVES = 3;
 
 // Answers without our envelope to `open`, after which nobody of ours is there.
 var TRIES = 3;
@@ -96,6 +102,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var dialedAt = 0;
   var hasResumed = false;
   var lostAt = 0;
+  var linkedAt = 0;
+  var briefLives = 0;
   var heardAt = 0;
 
   var connection = createConnection({
@@ -192,7 +200,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     carrier.configure_(opened[3]);
     if (isLinked) announce('websocket', 'proved');
     else carrier.adopt_(session, 'opened');
-    tell(sink.onopen_, opened[2], '');
+    tell(sink.onopen_, opened[2]);
     early.forEach(queueTask);
     flush();
   }
@@ -215,7 +223,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41./.test(error[1]);
     if (documents.opened) {
-      if (dialedAt) carrier.choice_.fail_('websocket', dialedAt);
+      if (dialedAt) carrier.choice_.fail_('websocket', dialedAt, 'late');
       // Not closed: see dial.
       link = undefined;
       open(documents.opened);
@@ -236,7 +244,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var triedAt = (dialedAt = now());
     var mine = createLink(
       Native,
-      carrier.mark_(url, 'ws').replace('http', 'ws'),
+      // The query may hold a token: it goes with the first request alone.
+      carrier.mark_(isResume ? url.split('?')[0] : url, 'ws').replace('http', 'ws'),
       isResume ? ['emulation.resume'] : ['emulation.' + session.nonce_].concat(protocols),
       function () {
         if (isResume) sayHead([ack, session.nonce_]);
@@ -245,7 +254,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
         if (link === mine && isLinked) return take(mine, frame);
         var data = frame.data_;
         var name = nameOf(frame);
-        if (link === mine && /^(gone|refused|error)$/.test(name)) return fail(name);
+        if (link === mine && !session.isHome_ && /^(gone|refused|error)$/.test(name)) {
+          return fail(name);
+        }
         if (!/^(secret|hello|opened|resumed)$/.test(name)) return stop();
         carrier.choice_.prove_('websocket');
         // The open over HTTP was faster: this one works too, for the next socket.
@@ -266,7 +277,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
     );
     link = mine;
     // Even where the open over HTTP was faster: the verdict is withdrawn if this one works.
-    after(isResume ? RESUME_SECONDS : UPGRADE_SECONDS, function () {
+    var upgrade = isResume ? RESUME_SECONDS : UPGRADE_SECONDS;
+    after(session.isHome_ ? BESIDE_HOME_SECONDS : upgrade, function () {
       if (link !== mine || !isProved) stop();
     });
 
@@ -288,7 +300,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
       var wasProved = isProved;
       dropLink();
       if (wasLinked) return lose();
-      if (!wasProved) carrier.choice_.fail_('websocket', triedAt);
+      if (!wasProved) carrier.choice_.fail_('websocket', triedAt, 'unproved');
+      // Its head may have made it the home for the server: the carrier names the session again.
+      if (session.isHome_) carrier.adopt_(session, 'lost');
       if (state === OPEN) recover();
       else if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
@@ -304,7 +318,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function adopt(mine, data, next) {
     mine.next_ = next;
-    heardAt = now();
+    heardAt = linkedAt = now();
     isLinked = true;
     hasResumed = session.isHome_ = false;
     if (state === OPENING) return open(data);
@@ -336,6 +350,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function lose() {
     dropLink();
     lostAt = now();
+    briefLives = lostAt - linkedAt < BRIEF_SECONDS ? briefLives + 1 : 0;
+    if (briefLives >= BRIEF_LIVES) {
+      carrier.choice_.fail_('websocket', dialedAt, 'cut');
+      hasResumed = true;
+    }
     recover();
   }
 
@@ -371,7 +390,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function announce(name, reason) {
     if (name === transport || endedAt) return;
-    carrier.log_(url + ' goes by ' + name + ': ' + reason);
+    carrier.log_(url + ' goes by ' + name + ': ' + reason + carrier.choice_.explain_(name));
     tell(sink.ontransport_, name, transport, reason);
     transport = name;
   }
@@ -439,6 +458,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
       ) {
         fail('timeout');
       } else if (isLinked && time - heardAt > silence) lose();
+      // A better transport is tried again beside the one in use, which it replaces when it is proved.
+      else if (session.isHome_ && !link && carrier.choice_.pick_() === 'websocket') dial();
       // The last ack may have gone with an attach.
       settle();
     },
