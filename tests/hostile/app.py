@@ -18,7 +18,7 @@ from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import echo, page
 from tests.hostile.talks import messages
 
-__all__ = ["default", "struck"]
+__all__ = ["brief", "default", "struck"]
 
 HERE = Path(__file__).parent
 
@@ -75,3 +75,6 @@ struck = application(
         text_stream_renew=64 * 1024,
     )
 )
+
+# A session ends 6 seconds after its page was last heard of: two heartbeats and 5 seconds.
+brief = application(Config(heartbeat=0.5, poll_time=2, resume_time=1))

@@ -37,10 +37,10 @@ from tests.support.servers import Server, running
 
 APPLICATION = "tests.hostile.soak_app:app"
 COUNT = 60  # messages each way in a session
-PACE = 0.4  # seconds between two messages of a client, on average
-CHANGE = 12.0  # seconds between two modes, on average
+PACE = 1.0  # seconds between two messages of a client, on average
+CHANGE = 20.0  # seconds between two modes, on average
 SAMPLE = 5.0  # seconds between two looks at the memory
-PATIENCE = 240  # seconds for a session, some thirty of which it needs
+PATIENCE = 240  # seconds for a session, some sixty of which it needs
 
 
 @dataclass
@@ -106,7 +106,9 @@ async def client(lab: Lab, transport: str, outcome: Outcome, seed: int) -> None:
         except numbered.Altered as error:
             outcome.tell("altered", error)
         except (Closed, Refused, TimeoutError) as error:
-            outcome.tell("ended" if is_open else "not opened", (transport, lab.mode, error))
+            outcome.tell(
+                "ended" if is_open else "not opened", (transport, lab.mode, error, error.__cause__)
+            )
 
 
 async def page(url: str, outcome: Outcome, stack: AsyncExitStack) -> None:
@@ -198,7 +200,7 @@ def report(server: Server, outcome: Outcome) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--sessions", type=int, default=200)
+    parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--pages", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -80,3 +80,26 @@ self.exchange = function (options, done) {
     done(outcome);
   };
 };
+
+var held;
+self.closeCode = 0;
+
+/** Opens a socket for `say`; `closeCode` tells that it was closed. */
+self.hold = function (path, done, fail) {
+  held = open(path);
+  held.onopen = function () {
+    done();
+  };
+  held.onclose = function (event) {
+    self.closeCode = event.code;
+    fail(event.code);
+  };
+};
+
+/** Sends a text and calls `done` with what comes. */
+self.say = function (text, done) {
+  held.onmessage = function (event) {
+    done(event.data);
+  };
+  held.send(text);
+};

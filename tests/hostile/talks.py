@@ -26,6 +26,35 @@ async def time_to_echo(page: Page, server_url: str) -> tuple[float, str | None]:
     return took / 1000, start["transport"]
 
 
+class Held:
+    """A socket of a page to the echo, which stays."""
+
+    def __init__(self, page: Page, server_url: str) -> None:
+        self.page = page
+        self.server_url = server_url
+        self.token = secrets.token_hex(8)
+
+    async def open(self) -> None:
+        script = "path => new Promise((done, fail) => hold(path, done, fail))"
+        await self.page.evaluate(script, f"/echo?token={self.token}")
+
+    async def say(self, text: str = "hello") -> None:
+        """Send a text, whose echo has to come."""
+        said = "text => new Promise((done) => say(text, done))"
+        assert await self.page.evaluate(said, text) == text
+
+    async def transport(self) -> str:
+        """Return the transport that serves the socket, for which the application started once."""
+        [start] = await recorded.starts(self.server_url, self.token)
+        return str(start["transport"])
+
+    async def closed(self) -> int:
+        """Wait for the close and return its code."""
+        handle = await self.page.wait_for_function("() => self.closeCode")
+        code: int = await handle.json_value()
+        return code
+
+
 async def converse(page: Page, server_url: str, count: int) -> list[str]:
     """Exchange `count` numbered messages each way and close.
 
