@@ -1,9 +1,12 @@
 import { scope } from './scope.js';
 import { queueTask } from './tasks.js';
 
-/** @typedef {{type_: string, callback_: any, isCapture_: boolean, isOnce_: boolean}} Listener */
+/** @typedef {{type_: string, callback_: any, isOnce_: boolean}} Listener */
 
 var Base = scope.EventTarget;
+
+/** From which the prototype of an interface inherits. */
+export var parent = (Base || Object).prototype;
 
 /**
  * Whether the engine's own EventTarget can be a part of our objects; it then brings everything,
@@ -32,18 +35,21 @@ export var methods = isNative
        * @param {any} [options]
        */
       addEventListener: function (type, callback, options) {
-        var listener = toListener(type, callback, options);
-        if (callback && this.listeners_.every(isOther(listener))) this.listeners_.push(listener);
+        var isOnce = Object(options).once;
+        if (!callback || this.listeners_.some(isListener(type, callback))) return;
+        this.listeners_.push({ type_: type, callback_: callback, isOnce_: isOnce });
       },
 
       /**
        * @this {any}
        * @param {string} type
        * @param {any} callback
-       * @param {any} [options]
        */
-      removeEventListener: function (type, callback, options) {
-        remove(this, toListener(type, callback, options));
+      removeEventListener: function (type, callback) {
+        var is = isListener(type, callback);
+        this.listeners_ = this.listeners_.filter(function (/** @type {Listener} */ listener) {
+          return !is(listener);
+        });
       },
 
       /**
@@ -52,17 +58,13 @@ export var methods = isNative
        */
       dispatchEvent: function (event) {
         var target = this;
-        var isStopped = false;
         define(event, 'target', target);
         define(event, 'currentTarget', target);
-        define(event, 'stopImmediatePropagation', function () {
-          isStopped = true;
-        });
         target.listeners_.forEach(function (/** @type {Listener} */ listener) {
-          var isThere = target.listeners_.indexOf(listener) >= 0;
-          if (isStopped || !isThere || listener.type_ !== event.type) return;
-          if (listener.isOnce_) remove(target, listener);
           var callback = listener.callback_;
+          // Another one may have removed it.
+          if (listener.type_ !== event.type || target.listeners_.indexOf(listener) < 0) return;
+          if (listener.isOnce_) methods.removeEventListener.call(target, event.type, callback);
           try {
             if (callback.handleEvent) callback.handleEvent(event);
             else callback.call(target, event);
@@ -80,35 +82,12 @@ export var methods = isNative
 /**
  * @param {string} type
  * @param {any} callback
- * @param {any} options
- * @returns {Listener}
+ * @returns {(listener: Listener) => boolean}
  */
-function toListener(type, callback, options) {
-  var isObject = options && options !== true;
-  return {
-    type_: type,
-    callback_: callback,
-    isCapture_: !!(isObject ? options.capture : options),
-    isOnce_: isObject && options.once,
+function isListener(type, callback) {
+  return function (listener) {
+    return listener.type_ === type && listener.callback_ === callback;
   };
-}
-
-/**
- * @param {Listener} a
- * @returns {(b: Listener) => boolean}
- */
-function isOther(a) {
-  return function (b) {
-    return a.type_ !== b.type_ || a.callback_ !== b.callback_ || a.isCapture_ !== b.isCapture_;
-  };
-}
-
-/**
- * @param {any} target
- * @param {Listener} listener
- */
-function remove(target, listener) {
-  target.listeners_ = target.listeners_.filter(isOther(listener));
 }
 
 /**
@@ -124,10 +103,10 @@ export function define(object, name, value) {
 
 /**
  * @param {any} constructor made to inherit from EventTarget, by which Node knows its objects
- * @returns {any} its prototype, with the methods of an EventTarget
+ * @param {any} prototype made to have the methods of an EventTarget
+ * @returns {any} the prototype
  */
-export function createPrototype(constructor) {
-  var prototype = Object.create(Base ? Base.prototype : Object.prototype);
+export function inherit(constructor, prototype) {
   if (isNative) scope.Object.setPrototypeOf(constructor, Base);
   else for (var name in methods) define(prototype, name, methods[name]);
   return prototype;

@@ -1,6 +1,6 @@
 import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
-import { createPrototype, createTarget, define, dispatch, methods } from './event-target.js';
+import { createTarget, define, dispatch, inherit, methods, parent } from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
 
@@ -26,7 +26,6 @@ import { createSession } from './session.js';
  * @property {Target} target_
  * @property {number} readyState_
  * @property {string} protocol_
- * @property {string} extensions_
  * @property {string} binaryType_
  * @property {number} lateBytes_ given to send() after the close
  * @property {Record<string, any>} handlers_ by the types of their events
@@ -61,6 +60,13 @@ function exception(name, message) {
     error.name = name;
     return error;
   }
+}
+
+/**
+ * @returns {never}
+ */
+function illegal() {
+  throw new TypeError('Illegal invocation');
 }
 
 /**
@@ -124,8 +130,8 @@ export function createWebSocketClass(resolve, Native) {
    * @param {any} url
    */
   function WebSocket(url) {
-    if (!(this instanceof WebSocket) || find(this)) throw new TypeError("use 'new'");
-    if (!arguments.length) throw new TypeError('1 argument required');
+    if (!(this instanceof WebSocket) || find(this)) illegal();
+    if (!arguments.length) illegal();
     url = wellFormed(toText(url));
     var protocols = toProtocols(arguments[1]);
     // Steps 1 to 3.
@@ -145,7 +151,7 @@ export function createWebSocketClass(resolve, Native) {
     return connect(createTarget(this, WebSocket), target, protocols, Native, isForeign);
   }
 
-  var prototype = createPrototype(WebSocket);
+  var prototype = inherit(WebSocket, createPrototype());
   Object.defineProperty(WebSocket, 'prototype', { value: prototype, writable: false });
   define(prototype, 'constructor', WebSocket);
   if (Symbol.toStringTag) {
@@ -153,10 +159,6 @@ export function createWebSocketClass(resolve, Native) {
       value: 'WebSocket',
       configurable: true,
     });
-  }
-  for (var name in members) {
-    var member = /** @type {any} */ (Object.getOwnPropertyDescriptor(members, name));
-    Object.defineProperty(prototype, name, member);
   }
   STATES.forEach(function (name, value) {
     var constant = { value: value, enumerable: true };
@@ -189,83 +191,87 @@ function find(socket) {
  */
 function stateOf(socket) {
   var state = find(socket);
-  if (!state) throw new TypeError('Illegal invocation');
-  return state;
+  return state || illegal();
 }
 
-/** The members of the interface, but for its constants. */
-var members = {
-  get url() {
-    return stateOf(this).target_.url_;
-  },
+/** @returns {any} a prototype, with all members but the constants and the constructor */
+function createPrototype() {
+  return {
+    __proto__: parent,
 
-  get readyState() {
-    return stateOf(this).readyState_;
-  },
+    get url() {
+      return stateOf(this).target_.url_;
+    },
 
-  get bufferedAmount() {
-    return bufferedAmount(stateOf(this));
-  },
+    get readyState() {
+      return stateOf(this).readyState_;
+    },
 
-  get onopen() {
-    return getHandler(this, 'open');
-  },
-  set onopen(value) {
-    setHandler(this, 'open', value);
-  },
+    get bufferedAmount() {
+      return bufferedAmount(stateOf(this));
+    },
 
-  get onerror() {
-    return getHandler(this, 'error');
-  },
-  set onerror(value) {
-    setHandler(this, 'error', value);
-  },
+    get onopen() {
+      return getHandler(this, 'open');
+    },
+    set onopen(value) {
+      setHandler(this, 'open', value);
+    },
 
-  get onclose() {
-    return getHandler(this, 'close');
-  },
-  set onclose(value) {
-    setHandler(this, 'close', value);
-  },
+    get onerror() {
+      return getHandler(this, 'error');
+    },
+    set onerror(value) {
+      setHandler(this, 'error', value);
+    },
 
-  get extensions() {
-    return stateOf(this).extensions_;
-  },
+    get onclose() {
+      return getHandler(this, 'close');
+    },
+    set onclose(value) {
+      setHandler(this, 'close', value);
+    },
 
-  get protocol() {
-    return stateOf(this).protocol_;
-  },
+    get extensions() {
+      var plain = stateOf(this).plain_;
+      return plain ? plain.extensions : '';
+    },
 
-  get onmessage() {
-    return getHandler(this, 'message');
-  },
-  set onmessage(value) {
-    setHandler(this, 'message', value);
-  },
+    get protocol() {
+      return stateOf(this).protocol_;
+    },
 
-  get binaryType() {
-    return stateOf(this).binaryType_;
-  },
-  set binaryType(value) {
-    var state = stateOf(this);
-    value = toText(value);
-    // A value that the enumeration does not have is ignored (Web IDL).
-    if (value !== 'blob' && value !== 'arraybuffer') return;
-    state.binaryType_ = value;
-    if (state.plain_) state.plain_.binaryType = value;
-  },
+    get onmessage() {
+      return getHandler(this, 'message');
+    },
+    set onmessage(value) {
+      setHandler(this, 'message', value);
+    },
 
-  /** @param {any} data */
-  send: function (data) {
-    var state = stateOf(this);
-    if (!arguments.length) throw new TypeError('1 argument required');
-    sendData(state, data);
-  },
+    get binaryType() {
+      return stateOf(this).binaryType_;
+    },
+    set binaryType(value) {
+      var state = stateOf(this);
+      value = toText(value);
+      // A value that the enumeration does not have is ignored (Web IDL).
+      if (value !== 'blob' && value !== 'arraybuffer') return;
+      state.binaryType_ = value;
+      if (state.plain_) state.plain_.binaryType = value;
+    },
 
-  close: function () {
-    closeSocket(stateOf(this), arguments[0], arguments[1]);
-  },
-};
+    /** @param {any} data */
+    send: function (data) {
+      var state = stateOf(this);
+      if (!arguments.length) illegal();
+      sendData(state, data);
+    },
+
+    close: function () {
+      closeSocket(stateOf(this), arguments[0], arguments[1]);
+    },
+  };
+}
 
 /**
  * @param {any} socket
@@ -313,12 +319,12 @@ function sendData(state, data) {
   var buffer = /.(Array|View)$/.test(classOf(data)) ? data.buffer : data;
   var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
   if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
-    throw new TypeError('shared or resizable');
+    illegal();
   }
   var isBinary = isBlob || isBuffer;
   if (!isBinary) data = wellFormed(toText(data));
   // Step 1.
-  if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'still connecting');
+  if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
   if (state.plain_) return state.plain_.send(data);
   // Step 2.
   var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
@@ -338,7 +344,7 @@ function sendData(state, data) {
   var message = session.connection_.send_(type, isBlob ? null : data, size);
   if (isBlob) {
     readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
-      if (!bytes) return session.fail_('the Blob cannot be read', true);
+      if (!bytes) return session.fail_('Blob', true);
       message.data_ = new Uint8Array(bytes);
       session.flush_();
     });
@@ -412,7 +418,6 @@ function connect(socket, target, protocols, Native, isForeign) {
     target_: target,
     readyState_: CONNECTING,
     protocol_: '',
-    extensions_: '',
     binaryType_: 'blob',
     lateBytes_: 0,
     handlers_: handlers,
@@ -426,15 +431,11 @@ function connect(socket, target, protocols, Native, isForeign) {
   if (states) states.set(socket, state);
   else Object.defineProperties(socket, { state_: { value: state } });
 
-  /**
-   * @param {string} protocol
-   * @param {string} extensions
-   */
-  function opened(protocol, extensions) {
+  /** @param {string} protocol */
+  function opened(protocol) {
     if (state.readyState_ !== CONNECTING) return;
     state.readyState_ = state.wasOpen_ = OPEN;
     state.protocol_ = protocol;
-    state.extensions_ = extensions;
     dispatch(socket, 'open', 'Event', {});
   }
 
@@ -480,7 +481,7 @@ function connect(socket, target, protocols, Native, isForeign) {
     plain.binaryType = state.binaryType_;
     plain.onopen = function () {
       if (!isForeign) target.onplain_();
-      opened(plain.protocol, plain.extensions);
+      opened(plain.protocol);
     };
     plain.onmessage = function (/** @type {MessageEvent} */ event) {
       deliver(event.data, false);
