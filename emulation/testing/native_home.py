@@ -119,7 +119,10 @@ class NativeHome:
             patience.renew()
         self.is_up = True
         self._socket.update()
-        await self._carry()
+        try:
+            await self._carry()
+        finally:
+            patience.renew()  # it was up until now
 
     # --- Beginnings -------------------------------------------------------------------------------
 
