@@ -39,6 +39,7 @@ _RETRY_SECONDS = 2
 
 _NO_HEAD = RequestHead("", 0, "")
 _NO_BODY = Body([], [])
+_NO_FIELDS: dict[bytes, bytes] = {}
 
 
 class ClientGone(Exception):
@@ -115,6 +116,7 @@ class Exchange:
         limit = self.registry.config.max_body
         length, is_json = check_upload(self.marker.verb, self.scope["headers"], limit, self.fields)
         self.is_binary = not is_json
+        self.fields = _NO_FIELDS  # a parked request needs them no more
         body = await self._read_all(length)
         self.is_read = True
         frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=limit)
@@ -226,7 +228,7 @@ class Exchange:
 
     async def fail(self, error: RemoteProtocolError, *, more: Iterable[Header] = ()) -> None:
         """Answer with an error; what it says is constant and reflects nothing that came in."""
-        if not self.is_read:
+        if self.fields:  # they have not been looked at
             self.is_binary = self.header(b"content-type").partition(b";")[0] == OCTET_STREAM[1]
         extra = list(more)
         said: list[Any] = ["error", error.status, error.text]

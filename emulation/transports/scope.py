@@ -39,7 +39,7 @@ def websocket_scope(
 
     All that outer middleware put there stays; method and extensions of HTTP do not.
     """
-    headers = [(name, value) for name, value in scope["headers"] if name not in _REQUEST_ONLY]
+    headers = [field for field in scope["headers"] if field[0] not in _REQUEST_ONLY]
     headers += (
         (b"connection", b"Upgrade"),
         (b"upgrade", b"websocket"),
