@@ -207,7 +207,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
-    if (!carrier.choice_.has_('websocket')) return fail('failed');
+    if (!Native) return fail('failed');
     announce('websocket', 'plain');
     leave();
     sink.onplain_();
@@ -231,7 +231,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
     else if (documents.opening) ask(0);
     else if (error[1]) ask(error[3] || 2);
     else if (++tries < TRIES) ask((pause = carrier.nextPause_(pause)));
-    else if (!link) tryPlain();
+    // A development server may leave our upgrade without an answer: it is not waited for.
+    else tryPlain();
   }
 
   // --- On a native socket --------------------------------------------------------------------
