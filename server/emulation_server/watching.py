@@ -111,14 +111,15 @@ class Watch:
         _add(self._totals, watched)
         if watched.is_open:
             self._totals.ended[watched.code] += 1
-            logger.info(
-                "closed with %d after %.1f s over %s; %d messages up, %d down",
-                watched.code,
-                time.time() - watched.since,
-                watched.transport,
-                watched.messages["up"],
-                watched.messages["down"],
-            )
+            if watched.transport == NATIVE:
+                # The emulation tells the ends of its own.
+                logger.info(
+                    "closed with %d after %.1f s; %d messages up, %d down",
+                    watched.code,
+                    time.time() - watched.since,
+                    watched.messages["up"],
+                    watched.messages["down"],
+                )
         elif watched.status:
             self._totals.refused[watched.status] += 1
 

@@ -138,12 +138,12 @@ async def test_round_trip_is_that_of_the_network(backend: str, transport: str) -
 
 async def test_limits(backend: str) -> None:
     """The one too many waits for its turn; a plain WebSocket is none of the emulation's."""
-    with processes.gateway(backend, "--max-sessions", "1") as (url, _):
+    with processes.gateway(backend, "--max-sessions", "1") as (url, process):
         with anyio.fail_after(TIMEOUT):
             async with connect(url + "/echo", "poll"), connect(url + "/echo", NATIVE):
                 waiting = asyncio.create_task(_open(url + "/echo"))
-                done, _ = await asyncio.wait((waiting,), timeout=1)
-                assert not done
+                await until(lambda: "max_sessions" in process.log())
+                assert not waiting.done()
             await waiting
 
 
@@ -204,13 +204,17 @@ async def test_logs(running: Running) -> None:
     assert "secret" not in process.log()
     assert "emulation=" not in process.log()
     assert not [entry for entry in entries if entry["level"] == "error"]
+    # Each end is told once, by who knows most of it.
+    ends = [entry for entry in entries if "1005" in entry["message"]]
+    assert {entry["logger"] for entry in ends} == {"emulation.diary", "emulation_server.sessions"}
+    assert len({entry["session"] for entry in ends}) == len(ends) == 2
     refused = [entry for entry in entries if "refused" in entry["message"]]
     # The emulated one, of which two parts speak, and the native one.
     by_session = Counter(entry["session"] for entry in refused)
     assert sorted(by_session.values()) == [1, 2]
     assert {entry["logger"] for entry in refused} == {
         "emulation_server.gateway",
-        "emulation.session",
+        "emulation.diary",
     }
 
 
