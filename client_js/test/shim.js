@@ -241,6 +241,23 @@ test('what is sent in one task goes in one upload', async (t) => {
   assert.equal(uploads[0][2].filter((frame) => typeof frame === 'string').length, 50);
 });
 
+test('a Blob that cannot be read fails the connection', async (t) => {
+  const page = createPage(createServer());
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  const events = [];
+  socket.onerror = () => events.push('error');
+  socket.send({
+    [Symbol.toStringTag]: 'Blob',
+    size: 3,
+    arrayBuffer: () => Promise.reject(new Error('it has gone')),
+  });
+  socket.send('behind it');
+  const { code: closeCode, wasClean } = await next(socket, 'close');
+  assert.deepEqual([events, closeCode, wasClean], [['error'], 1006, false]);
+});
+
 test('a refusal is an error and a close', async (t) => {
   const page = createPage(createServer());
   t.after(page.leave);
@@ -319,6 +336,18 @@ test('listeners are called in their order, once each, and not after their remova
   socket.removeEventListener('open', removed);
   await next(socket, 'open');
   assert.deepEqual(calls, ['first', 'open']);
+});
+
+test('a listener of old engines may be there once', async (t) => {
+  const page = createPage(createServer(), { isOld: true });
+  t.after(page.leave);
+  const calls = [];
+  const socket = new page.WebSocket('/app/chat');
+  socket.addEventListener('custom', () => calls.push('once'), { once: true });
+  socket.addEventListener('custom', () => calls.push('always'));
+  for (const type of ['custom', 'custom']) assert.equal(socket.dispatchEvent({ type }), true);
+  assert.deepEqual(calls, ['once', 'always', 'always']);
+  socket.close();
 });
 
 test('URLs of others, and above the path of the script, go to the native class', (t) => {
