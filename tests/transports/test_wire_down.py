@@ -11,7 +11,7 @@ import anyio.abc
 import httpx
 import pytest
 
-from emulation.protocol.frames import CLOSE, DOCUMENT, TEXT, Frame
+from emulation.protocol.frames import CLOSE, DOCUMENT, TEXT, Frame, document
 from tests.session.stage import Served, neighbour, serving
 from tests.session.wire import TIMEOUT, Downstream, by_socket, close, drawn, section, text
 
@@ -217,6 +217,25 @@ async def test_poll_time(form: str) -> None:
         answer = await page.poll(section(1))
         assert answer.said() == []
         assert answer.document("section") == ["section", 1, 0, 0]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.1])
+async def test_a_page_may_ask_for_a_shorter_poll(seconds: float) -> None:
+    async with serving(poll_time=10) as served:
+        page = served.page()
+        await page.opened()
+        with anyio.fail_after(5):
+            answer = await page.poll(document("wait", seconds), section(1))
+        assert answer.said() == []
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "1", None, [1]])
+async def test_what_is_no_time_asks_for_nothing(seconds: object) -> None:
+    async with serving(poll_time=0.2) as served:
+        page = served.page()
+        await page.opened()
+        answer = await page.poll(document("wait", seconds), section(1))
+        assert answer.said() == []
 
 
 async def test_poll_holds_at_most_a_batch() -> None:
@@ -541,6 +560,15 @@ async def test_heartbeat(form: str) -> None:
             with anyio.fail_after(TIMEOUT):
                 while len(documents(downstream.frames, "ping")) < count + 2:
                     assert await downstream._more()
+
+
+async def test_a_page_may_ask_for_a_shorter_heartbeat() -> None:
+    async with serving(heartbeat=10) as served:
+        page = served.page()
+        await page.opened()
+        with anyio.fail_after(5):
+            async with page.stream(document("wait", 0), section(1)) as downstream:
+                await downstream.until(DOCUMENT, "ping")
 
 
 async def test_heartbeat_of_events() -> None:
