@@ -44,6 +44,7 @@ def _wait_of(documents: list[list[Any]]) -> float:
 def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
     """Let the downstream serve the carrier, or end it at once where that is not to be."""
     is_newest = carrier.take_over(downstream)
+    exchange.forget_body()  # a parked request may stay long
     if is_newest and not exchange.registry.is_going_down:
         downstream.push()
     else:

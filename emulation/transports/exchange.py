@@ -154,6 +154,10 @@ class Exchange:
         finally:
             patience.end(task)
 
+    def forget_body(self) -> None:
+        """Let go of a body that has been taken."""
+        self.body = _NO_BODY
+
     async def drain(self) -> bool:
         """Read what is left of a refused body, so that the connection can be used again.
 
