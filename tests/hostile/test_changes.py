@@ -53,6 +53,7 @@ CHANGES = {
 
 # Where a downstream is proved by its head and dies soon, again and again, it is tried for ever.
 NOT_GIVEN_UP = ("streams die after 100 ms", "events are held")
+LONG_RUN = ("upgrades are stripped", "tunnels and answers are held", *NOT_GIVEN_UP)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +62,10 @@ NOT_GIVEN_UP = ("streams die after 100 ms", "events are held")
         pytest.param(
             change,
             id=name,
-            marks=[pytest.mark.full, pytest.mark.xfail(raises=TimeoutError)]
-            if name in NOT_GIVEN_UP
-            else [],
+            marks=[
+                *([pytest.mark.full] if name in LONG_RUN else []),
+                *([pytest.mark.xfail(raises=TimeoutError)] if name in NOT_GIVEN_UP else []),
+            ],
         )
         for name, change in CHANGES.items()
     ],

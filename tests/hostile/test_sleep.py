@@ -27,7 +27,9 @@ TIMEOUT = 60
 NAP = 2  # seconds
 SOON = 15  # seconds
 
-some_transports = pytest.mark.parametrize("transport", ["websocket", "stream", "poll"])
+some_transports = pytest.mark.parametrize(
+    "transport", ["websocket", "stream", pytest.param("poll", marks=pytest.mark.full)]
+)
 
 
 @asynccontextmanager
