@@ -95,6 +95,8 @@ async def test_a_page_that_wakes_too_late_learns_it_soon(
             assert await socket.closed() == 1006
 
 
+@pytest.mark.full
+@pytest.mark.alone
 @some_transports
 async def test_an_outage_is_survived_and_does_not_count_against_the_transport(
     servers: Servers, browser: Browser, lab_before: LabBefore, transport: str
