@@ -41,14 +41,16 @@ function minifyChunk() {
         keep_fnames: /^WebSocket$/,
         // What gzip likes best, found by trying.
         compress: {
-          passes: 2,
+          passes: 1,
           unsafe_arrows: false,
+          unsafe_proto: true,
+          hoist_funs: true,
           inline: 1,
           conditionals: false,
           pure_getters: true,
           negate_iife: false,
         },
-        mangle: { properties: { regex: /[^_]_$/ } },
+        mangle: { properties: { regex: /[^_]_$/, builtins: true } },
         nameCache: { props: { props: namePrivates(code) } },
         format: { ascii_only: true, comments: false },
         sourceMap: true,

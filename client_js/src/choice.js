@@ -108,7 +108,8 @@ export function createChoice(names, origin) {
       suspects[name] = true;
       if (choice.reachedAt_ > triedAt) remember(key(name));
       // What holds the one back holds the other: they differ in their form alone.
-      if (name === 'stream') choice.fail_('xhr-stream', triedAt, reason);
+      var twin = name === 'stream' ? 'xhr-stream' : 'stream';
+      if (/stream/.test(name) && !suspects[twin]) choice.fail_(twin, triedAt, reason);
     },
   };
   return choice;
