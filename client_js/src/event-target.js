@@ -137,16 +137,10 @@ export function createTarget(object, constructor) {
  * @param {Record<string, any>} init
  */
 export function dispatch(target, type, name, init) {
-  var Interface = scope[name];
-  var isThere = typeof Interface === 'function';
+  var Interface = scope[name] || scope.Event || Object;
   /** @type {any} */
-  var event;
-  if (isNative) {
-    event = isThere ? new Interface(type, init) : new scope.Event(type);
-  } else {
-    event = Object.create((Interface || scope.Event || Object).prototype);
-    init.type = type;
-  }
+  var event = isNative ? new Interface(type, init) : Object.create(Interface.prototype);
+  if (!isNative) init.type = type;
   for (var key in init) {
     if (!isNative || event[key] === undefined) define(event, key, init[key]);
   }

@@ -49,14 +49,14 @@ var states = scope.WeakMap && new scope.WeakMap();
 
 /**
  * @param {string} name
- * @param {string} message
+ * @param {any} value that is invalid
  * @returns {any} a DOMException, or an Error of its name
  */
-function exception(name, message) {
+function exception(name, value) {
   try {
-    return new scope.DOMException(message, name);
+    return new scope.DOMException('invalid: ' + value, name);
   } catch (_) {
-    var error = new Error(message);
+    var error = new Error(value);
     error.name = name;
     return error;
   }
@@ -139,12 +139,12 @@ export function createWebSocketClass(resolve, Native) {
     var isForeign = Native && !(target && target.isOurs_);
     var isSubclass = Object.getPrototypeOf(this) !== prototype;
     if (isForeign && !(isSubclass && target)) return new Native(url, protocols);
-    if (!target) throw exception('SyntaxError', 'invalid: ' + url);
+    if (!target) throw exception('SyntaxError', url);
     // Steps 4 and 5.
     protocols.forEach(function (protocol, index) {
       // A token, RFC 9110 section 5.6.2.
       if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || protocols.indexOf(protocol) < index) {
-        throw exception('SyntaxError', 'invalid: ' + protocol);
+        throw exception('SyntaxError', protocol);
       }
     });
     // Steps 6 to 8.
@@ -387,11 +387,11 @@ function closeSocket(state, code, reason) {
   reason = reason === undefined ? '' : wellFormed(toText(reason));
   // Step 1.
   if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
-    throw exception('InvalidAccessError', 'invalid: ' + code);
+    throw exception('InvalidAccessError', code);
   }
   // Step 2.
   if (measure(reason, 0, 123).end_ < reason.length) {
-    throw exception('SyntaxError', 'invalid: ' + reason);
+    throw exception('SyntaxError', reason);
   }
   // Step 3.
   if (state.readyState_ > OPEN) return;
