@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulation.exceptions import LocalProtocolError
 from emulation.protocol.close import CloseCode
@@ -59,6 +59,11 @@ class Binding(NamedTuple):
     query: bytes
     cookie: bytes
     authorization: bytes
+
+
+# The loop holds tasks weakly, and nobody else may hold their registry: an application that was
+# mounted somewhere, without lifespan, is dropped with its loop.
+_running: Final[set[asyncio.Task[None]]] = set()
 
 
 class Start:
@@ -116,8 +121,9 @@ class Start:
     def run(self, app: App, scope: Scope) -> None:
         """Start the application on the session."""
         self._task = self._registry.loop.create_task(self._run(app, scope))
-        self._registry.applications.add(self._task)
-        self._task.add_done_callback(self._registry.applications.discard)
+        for running in (_running, self._registry.applications):
+            running.add(self._task)
+            self._task.add_done_callback(running.discard)
         self._allow(self._registry.config.open_timeout)
 
     def touch(self) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# Before any folder's own conftest.py imports them.
+pytest.register_assert_rewrite("tests.hostile.talks", "tests.proxies.talks")
+
 _LOCK = pytest.StashKey[Path]()
 
 

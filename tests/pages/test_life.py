@@ -110,7 +110,8 @@ async def test_frame_is_removed_in_a_handler(
             token,
         )
         assert seen == ["1"]
-        assert await left(url, token) == [1001]
+        # Chromium's native socket says one or the other.
+        assert await left(url, token) in ([1001], [1005])
         assert not failures
 
 

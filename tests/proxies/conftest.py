@@ -18,8 +18,6 @@ __all__ = [
     "servers",
 ]
 
-pytest.register_assert_rewrite("tests.proxies.talks", "tests.hostile.talks")
-
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
