@@ -11,9 +11,13 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["on_going_down"]
+
+
+# Of the loop, from the call to the last write that it leads to.
+_TURNS: Final = 5
 
 
 def on_going_down(callback: Callable[[], None]) -> None:
@@ -54,6 +58,7 @@ class _Handler:
             # sse_starlette finds uvicorn's server so, to end the event streams of the application.
             self.__self__ = previous.__self__
         self._callbacks: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+        self._is_deferring = False
 
     def add(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         """Call back in this loop, as long as it lives."""
@@ -61,7 +66,25 @@ class _Handler:
         self._callbacks.append((loop, callback))
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        running = None
         for loop, callback in self._callbacks:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(callback)
+            if loop.is_running():
+                running = loop
+        if running is None or self._is_deferring:
+            self._previous(number, frame)
+            return
+        # The server closes native sockets as soon as it sees the signal, perhaps in this very turn
+        # of its loop: what is to be said on them goes first. A second signal does not wait.
+        self._is_deferring = True
+        running.call_soon_threadsafe(self._pass_on, running, number, frame, _TURNS)
+
+    def _pass_on(
+        self, loop: asyncio.AbstractEventLoop, number: int, frame: FrameType | None, turns: int
+    ) -> None:
+        if turns:
+            loop.call_soon(self._pass_on, loop, number, frame, turns - 1)
+            return
+        self._is_deferring = False
         self._previous(number, frame)

@@ -104,6 +104,10 @@ async def parked(url: str) -> AsyncIterator[Parked]:
         )
         assert json.loads(str(await pages.native.recv())[1:])[0] == "secret"
         await pages.native.send('\0["head",1,"",1,""]')
+        await pages.native.send('\0["ping"]')
+        with anyio.fail_after(TIMEOUT):
+            while json.loads(str(await pages.native.recv())[1:])[0] != "ack":
+                pass
         await wait_until_parked(client, poller)
         yield pages
 
