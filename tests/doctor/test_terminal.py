@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from emulation_server.cli import app
 from tests.gateway import processes
 from tests.gateway.test_operations import certificate
+from tests.support.cli import invoke
 from tests.support.faults import LabBefore
 from tests.support.servers import Servers
 
@@ -21,7 +20,7 @@ PLAIN = "tests.apps.starlette_app:app"
 
 
 def doctor(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["doctor", *arguments])
+    result = invoke("doctor", *arguments)
     print(result.output)
     assert "Traceback" not in result.output
     return result.exit_code, result.output

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from typer.testing import CliRunner
 
-from emulation_server.cli import app
 from emulation_server.settings import parse_address
 from tests.gateway import processes
+from tests.support.cli import invoke
 from tests.support.client import connect
 from tests.support.servers import Servers
 
@@ -41,7 +40,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
 def test_mistake_is_explained(arguments: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(app, arguments)
+    result = invoke(*arguments)
     assert result.exit_code == 2, result.output
     assert MISTAKES[arguments] in " ".join(result.output.split())
     assert "Traceback" not in result.output
@@ -59,13 +58,13 @@ FILES = {
 def test_mistake_in_a_file_is_explained(tmp_path: Path, content: str) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(content)
-    result = CliRunner().invoke(app, ["serve", "ws://x", "--config", str(path)])
+    result = invoke("serve", "ws://x", "--config", str(path))
     assert result.exit_code == 2
     assert FILES[content] in " ".join(result.output.split())
 
 
 def test_help_teaches() -> None:
-    result = CliRunner().invoke(app, ["serve", "--help"])
+    result = invoke("serve", "--help")
     for part in (
         "ws://localhost:9000",
         "/emulation.js",
