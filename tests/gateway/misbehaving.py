@@ -6,10 +6,12 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from anyio.from_thread import start_blocking_portal
+
+from tests.support.streams import streams_server
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -76,7 +78,7 @@ CLOSES = {
 def misbehaving() -> Iterator[str]:
     """Serve all of the above on a free port, in a thread; yield host and port."""
     with start_blocking_portal() as portal:
-        with portal.wrap_async_context_manager(_Server()) as host:
+        with portal.wrap_async_context_manager(_server()) as host:
             yield host
 
 
@@ -96,57 +98,41 @@ def handshake(request: bytes) -> bytes:
     return GOOD.format(accept=accept_key(request)).encode() + b"\r\n"
 
 
-class _Server:
-    async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._tasks: set[asyncio.Task[None]] = set()
-        host, port = self._server.sockets[0].getsockname()
-        self._host = f"{host}:{port}"
-        return self._host
+@asynccontextmanager
+async def _server() -> AsyncIterator[str]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer, is_held = _answer(await reader.readuntil(b"\r\n\r\n"), host)
+        writer.write(answer)
+        await writer.drain()
+        if is_held:
+            await asyncio.Event().wait()
+        writer.write_eof()
+        await reader.read()
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
+    async with streams_server(serve) as address:
+        host = "{}:{}".format(*address)
+        yield host
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            request = await reader.readuntil(b"\r\n\r\n")
-            answer, is_held = self._answer(request)
-            writer.write(answer)
-            await writer.drain()
-            if is_held:
-                await asyncio.Event().wait()
-            writer.write_eof()
-            await reader.read()
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has left, or the test is over
-        finally:
-            self._tasks.discard(task)
-            writer.close()
 
-    def _answer(self, request: bytes) -> tuple[bytes, bool]:
-        """Return what to write, and whether the connection stays open behind it."""
-        path = request.split(b" ")[1].decode()
-        accept = accept_key(request)
-        good = handshake(request)
-        if path == "/silence":
-            return b"", True
-        if path == "/good":
-            return good + FIRST, True
-        for what, text in HANDSHAKES.items():
-            if path == path_of(what):
-                return text.replace("{accept}", accept).encode(), False
-        for status, text in STATUSES.items():
-            if path == f"/{status}":
-                return text.replace("{host}", self._host).encode(), False
-        for what, frames in FRAMES.items():
-            if path == path_of(what):
-                return good + FIRST + frames, False
-        for what, (frames, _, is_held) in CLOSES.items():
-            if path == path_of(what):
-                return good + FIRST + frames, is_held
-        raise AssertionError(path)
+def _answer(request: bytes, host: str) -> tuple[bytes, bool]:
+    """Return what to write, and whether the connection stays open behind it."""
+    path = request.split(b" ")[1].decode()
+    accept = accept_key(request)
+    good = handshake(request)
+    if path == "/silence":
+        return b"", True
+    if path == "/good":
+        return good + FIRST, True
+    for what, text in HANDSHAKES.items():
+        if path == path_of(what):
+            return text.replace("{accept}", accept).encode(), False
+    for status, text in STATUSES.items():
+        if path == f"/{status}":
+            return text.replace("{host}", host).encode(), False
+    for what, frames in FRAMES.items():
+        if path == path_of(what):
+            return good + FIRST + frames, False
+    for what, (frames, _, is_held) in CLOSES.items():
+        if path == path_of(what):
+            return good + FIRST + frames, is_held
+    raise AssertionError(path)

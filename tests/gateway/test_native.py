@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from emulation_server.native import AnsweringProtocol
+from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.integration
 
@@ -55,13 +56,11 @@ class Served:
     async def ends_with(self, *frames: bytes) -> bytes:
         """Open, send the frames in one go, and return all that comes until the end."""
         [listener] = self.server.servers[0].sockets
-        reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(REQUEST)
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"".join(frames))
-        answer = await reader.read()
-        writer.close()
-        return answer
+        async with connection_to(*listener.getsockname()) as (reader, writer):
+            writer.write(REQUEST)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"".join(frames))
+            return await reader.read()
 
 
 @pytest.fixture

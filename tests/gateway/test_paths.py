@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tests.gateway import processes
 from tests.support.client import NATIVE, TRANSPORTS, Refused, connect
+from tests.support.streams import connection_to
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("gateway-paths")]
 
@@ -96,13 +96,11 @@ async def test_other_forms_of_a_target_reach_nobody() -> None:
 async def upgrade(front: str, target: str) -> int:
     """Ask for a WebSocket at a target as it stands; return the status, 0 where there is none."""
     host, _, port = front.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        f"GET {target} HTTP/1.1\r\nHost: page.example\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode("latin-1")
-    )
-    line = await reader.readline()
-    writer.close()
-    await writer.wait_closed()
+    async with connection_to(host, int(port)) as (reader, writer):
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: page.example\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode("latin-1")
+        )
+        line = await reader.readline()
     return int(line.split(b" ")[1]) if line else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -17,10 +17,12 @@ from emulation import Config, WebSocketEmulation
 from emulation import testing as emulated
 from emulation_server.backend import Connector
 from emulation_server.gateway import Gateway
+from emulation_server.lab.relay import race
 from emulation_server.routing import Backend, Routes
 from tests.gateway import processes
 from tests.gateway.misbehaving import handshake
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
+from tests.support.streams import connection_to, streams_server
 
 pytestmark = pytest.mark.integration
 
@@ -136,11 +138,8 @@ async def test_page_closes_when_the_backend_has_answered(transport: str) -> None
         is_asked.set()
         await may_answer.wait()
         writer.write(b"\x88\x08\x0f\xa2answer")
-        writer.close()
 
-    server = await asyncio.start_server(late, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server:
+    async with streams_server(late) as (host, port):
         with anyio.fail_after(TIMEOUT), processes.gateway(f"ws://{host}:{port}") as (front, _):
             async with connect(front + "/", transport) as socket:
                 closing = asyncio.create_task(socket.close(4001, "bye"))
@@ -155,11 +154,8 @@ async def test_backend_that_does_not_answer_the_close(emulated_transport: str) -
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(handshake(await reader.readuntil(b"\r\n\r\n")))
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server:
+    async with streams_server(silent) as (host, port):
         with anyio.fail_after(TIMEOUT):
             app = gateway(f"ws://{host}:{port}", close_timeout=0.5)
             async with emulated.connect("/", transport=emulated_transport, app=app) as socket:
@@ -192,16 +188,14 @@ async def test_page_that_gives_up_is_not_connected() -> None:
         is_asked.set()
         await reader.read()
         is_left.set()
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server, emulated.serve(gateway(f"ws://{host}:{port}")) as url:
-        with anyio.fail_after(TIMEOUT):
-            opening = asyncio.create_task(_open(url))
-            await is_asked.wait()
-            opening.cancel()
-            await is_left.wait()
+    async with streams_server(silent) as (host, port):
+        async with emulated.serve(gateway(f"ws://{host}:{port}")) as url:
+            with anyio.fail_after(TIMEOUT):
+                opening = asyncio.create_task(_open(url))
+                await is_asked.wait()
+                opening.cancel()
+                await is_left.wait()
 
 
 async def _open(url: str) -> None:
@@ -226,60 +220,43 @@ async def test_slow_page_slows_the_backend(transport: str) -> None:
     with anyio.fail_after(90):
         async with backend(pour) as url:
             with processes.gateway(url) as (front, process):
-                async with Tap(front) as tap, connect(tap.url, transport) as page:
+                async with tap(front) as (url, flows), connect(url, transport) as page:
                     before = resident(process.popen.pid)
-                    tap.flows.clear()
+                    flows.clear()
                     await page.send("pour")
                     await settled(lambda: sent)
                     assert MIB <= sent < total
                     assert resident(process.popen.pid) - before < 24 * MIB
-                    tap.flows.set()
+                    flows.set()
                     for expected in range(0, total, 64 * KIB):
                         message = await page.receive()
                         assert isinstance(message, bytes)
                         assert int.from_bytes(message[:8], "big") == expected
 
 
-class Tap:
-    """A TCP relay in front of a server; it reads no more of what comes down while `flows` is
-    cleared."""
+@asynccontextmanager
+async def tap(to: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Relay to a server; no more of what comes down is read while the event is cleared."""
+    host, _, port = to.removeprefix("http://").partition(":")
+    flows, up_flows = asyncio.Event(), asyncio.Event()
+    flows.set()
+    up_flows.set()
 
-    def __init__(self, to: str) -> None:
-        self._to = to.removeprefix("http://").split(":")
-        self.flows = asyncio.Event()
-        self.flows.set()
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with connection_to(host, int(port)) as (from_server, to_server):
+            await race(copy(reader, to_server, up_flows), copy(from_server, writer, flows))
 
-    async def __aenter__(self) -> Tap:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    async with streams_server(relay) as (own_host, own_port):
+        yield f"http://{own_host}:{own_port}", flows
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._to
-        from_server, to_server = await asyncio.open_connection(host, int(port))
-        up = asyncio.create_task(self._copy(reader, to_server))
-        down = asyncio.create_task(self._copy(from_server, writer, self.flows))
-        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-        for task in (up, down):
-            task.cancel()
-        for end in (writer, to_server):
-            end.close()
-
-    async def _copy(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        flows: asyncio.Event | None = None,
-    ) -> None:
-        with suppress(OSError):
-            while data := await reader.read(64 * KIB):
-                if flows is not None:
-                    await flows.wait()
-                writer.write(data)
-                await writer.drain()
+async def copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+) -> None:
+    while data := await reader.read(64 * KIB):
+        await flows.wait()
+        writer.write(data)
+        await writer.drain()
 
 
 async def test_slow_backend_slows_the_page(emulated_transport: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from emulation_server.lab import Lab
+from tests.support.streams import connection_to
 
 SECONDS = 5  # for what must happen
 SILENCE = 0.25  # seconds for what must not
@@ -86,8 +87,5 @@ class Raw:
 
 @asynccontextmanager
 async def raw(lab: Lab) -> AsyncIterator[Raw]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", lab.port)
-    try:
+    async with connection_to("127.0.0.1", lab.port) as (reader, writer):
         yield Raw(reader, writer)
-    finally:
-        writer.close()

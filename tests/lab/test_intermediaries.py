@@ -25,6 +25,7 @@ from tests.lab.client import (
     websocket,
 )
 from tests.lab.origin import Origin
+from tests.support.streams import streams_server
 
 REFUSING_UPGRADES = [name for name, mode in INTERMEDIARIES.items() if not mode.passes_upgrade]
 SILENT = ["blind101", "blackhole"]
@@ -69,11 +70,9 @@ async def test_a_black_hole_hides_that_the_server_has_gone(origin: Origin) -> No
         head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         writer.write(head + b"\r\nbytes")
         await writer.drain()
-        writer.close()
 
     request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server, Lab(server.sockets[0].getsockname(), "blackhole") as lab:
+    async with streams_server(handle) as address, Lab(address, "blackhole") as lab:
         async with raw(lab) as connection:
             await connection.write(request)
             await connection.until(b"\r\n\r\n")
@@ -264,11 +263,9 @@ async def test_halfopen_keeps_the_tunnel(origin: Origin) -> None:
         with suppress(ConnectionError):
             await reader.read()
         ended.set()
-        writer.close()
 
     request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server, Lab(server.sockets[0].getsockname(), "halfopen") as lab:
+    async with streams_server(handle) as address, Lab(address, "halfopen") as lab:
         async with raw(lab) as connection:
             await connection.write(request)
             await connection.until(b"\r\n\r\n")

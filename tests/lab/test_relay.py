@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import suppress
+import socket
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -12,10 +12,9 @@ import pytest
 from emulation_server.lab import Lab
 from tests.lab.client import SECONDS, get, http, nothing, post, raw, release, until, websocket
 from tests.lab.origin import Origin
+from tests.support.streams import streams_server
 
 ALL_BYTES = bytes(range(256))
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
 async def test_bodies_pass_unaltered_in_both_directions(origin: Origin) -> None:
@@ -104,9 +103,8 @@ async def test_a_client_that_leaves_in_its_upload_ends_the_delivery(origin: Orig
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"part")
         await got.put(await reader.read())
-        writer.close()
 
-    async with _server(handle) as address, Lab(address) as lab:
+    async with streams_server(handle) as address, Lab(address) as lab:
         async with raw(lab) as connection:
             await connection.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\npart")
             await nothing(got.get())
@@ -118,9 +116,8 @@ async def test_a_server_that_dies_in_its_answer_leaves_it_unfinished(origin: Ori
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await writer.drain()
-        writer.close()
 
-    async with _server(handle) as address, Lab(address) as lab, raw(lab) as connection:
+    async with streams_server(handle) as address, Lab(address) as lab, raw(lab) as connection:
         await connection.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert (await connection.rest()).endswith(b"3\r\nabc\r\n")
 
@@ -130,19 +127,17 @@ async def test_an_answer_that_comes_before_the_body_was_read_reaches_the_client(
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
         await writer.drain()
-        with suppress(ConnectionError):
-            while await reader.read(65536):
-                pass
-        writer.close()
+        while await reader.read(65536):
+            pass
 
-    async with _server(handle) as address, Lab(address) as lab:
+    async with streams_server(handle) as address, Lab(address) as lab:
         response = await post(lab, "/", b"x" * 3_000_000)
         assert (response.status_code, response.content) == (413, b"big")
 
 
 async def test_a_server_that_is_not_there_ends_the_connection(origin: Origin) -> None:
-    async with _server(None) as address:
-        pass
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address: tuple[str, int] = gone.getsockname()
     async with Lab(address) as lab:
         with pytest.raises(httpx.RemoteProtocolError):
             await get(lab, "/")
@@ -153,22 +148,3 @@ async def test_what_is_not_http_ends_the_connection(origin: Origin) -> None:
     async with Lab(origin.address) as lab, raw(lab) as connection:
         await connection.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
         assert await connection.rest() == b""
-
-
-class _server:
-    """A server on raw streams, for answers that no well-behaved server gives."""
-
-    def __init__(self, handle: Handler | None) -> None:
-        self._handle = handle
-
-    async def __aenter__(self) -> tuple[str, int]:
-        self._server = await asyncio.start_server(self._handle or _close, "127.0.0.1", 0)
-        address: tuple[str, int] = self._server.sockets[0].getsockname()
-        return address
-
-    async def __aexit__(self, *exception: object) -> None:
-        self._server.close()
-
-
-async def _close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()

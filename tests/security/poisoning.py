@@ -12,6 +12,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from emulation_server.lab.relay import race
+from tests.support.streams import connection_to, streams_server
+
 __all__ = ["PoisonableCache", "poisonable_cache"]
 
 _REQUEST = re.compile(rb"(?:GET|POST|OPTIONS) (\S+) HTTP/1\.1\r\n(?:[^\r\n]+\r\n)*\r\n")
@@ -30,20 +33,9 @@ class PoisonableCache:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection of a client, and learn from it."""
-        from_server, to_server = await asyncio.open_connection(*self._to)
         asked: list[tuple[bytes, bytes]] = []
-        ways = [
-            asyncio.create_task(self._up(reader, to_server, asked)),
-            asyncio.create_task(self._down(from_server, writer, asked)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in (writer, to_server):
-                each.transport.abort()
-            for way in ways:
-                way.cancel()
-            await asyncio.wait(ways)
+        async with connection_to(*self._to) as (from_server, to_server):
+            await race(self._up(reader, to_server, asked), self._down(from_server, writer, asked))
 
     async def _up(
         self,
@@ -83,20 +75,6 @@ class PoisonableCache:
 async def poisonable_cache(to: tuple[str, int]) -> AsyncIterator[PoisonableCache]:
     """Run the proxy in front of an address."""
     cache = PoisonableCache(to)
-    clients: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = asyncio.create_task(cache.serve(reader, writer))
-        clients.add(client)
-        client.add_done_callback(clients.discard)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        cache.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with streams_server(cache.serve) as (host, port):
+        cache.url = f"http://{host}:{port}"
         yield cache
-    finally:
-        server.close()
-        for client in clients:
-            client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
-        await asyncio.sleep(0)  # in which the aborted connections are closed

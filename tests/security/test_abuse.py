@@ -24,6 +24,7 @@ from websockets.typing import Origin, Subprotocol
 from emulation.protocol.frames import DOCUMENT
 from tests.session.wire import Page, drawn, encoded, section, text
 from tests.support.servers import Server, running
+from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.integration
 
@@ -84,14 +85,13 @@ async def huge_lengths(client: httpx.AsyncClient, url: str) -> None:
         answer = await page.request("POST", page.url("send"), body)
         assert answer.status in (200, 400, 413)
     to = urlsplit(page.url("send"))
-    reader, writer = await asyncio.open_connection(to.hostname, to.port)
-    writer.write(
-        f"POST {to.path}?{to.query} HTTP/1.1\r\nHost: {to.netloc}\r\nOrigin: {url}\r\n"
-        f"Content-Type: application/octet-stream\r\nContent-Length: {1 << 40}\r\n\r\n@".encode()
-    )
-    assert b" 413 " in await reader.readline()
-    writer.close()
-    await writer.wait_closed()
+    async with connection_to(to.hostname, to.port) as (reader, writer):
+        writer.write(
+            f"POST {to.path}?{to.query} HTTP/1.1\r\nHost: {to.netloc}\r\nOrigin: {url}\r\n"
+            "Content-Type: application/octet-stream\r\n"
+            f"Content-Length: {1 << 40}\r\n\r\n@".encode()
+        )
+        assert b" 413 " in await reader.readline()
 
 
 async def tiny_frames(client: httpx.AsyncClient, url: str) -> None:

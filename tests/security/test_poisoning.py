@@ -7,8 +7,6 @@ the answer, and a proxy between them that does not know Upgrade keeps that for e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,6 +17,7 @@ from emulation.testing import TRANSPORTS, connect
 from tests.security.poisoning import PoisonableCache, poisonable_cache
 from tests.session.stage import serving
 from tests.support.browser import new_page
+from tests.support.streams import connection_to, streams_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
@@ -38,36 +37,24 @@ def unmasked(message: bytes) -> bytes:
     "wrapped", [bytes, unmasked], ids=["bytes of a plain socket", "unmasked frame"]
 )
 async def test_the_attack_works_where_nothing_hinders_it(wrapped: type[bytes]) -> None:
-    async with evil_server() as to, poisonable_cache(to) as cache:
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(cache.url).port)
-        with anyio.fail_after(TIMEOUT):
-            writer.write(UPGRADE)
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(wrapped(REQUEST.encode()))
-            await reader.readuntil(b"poison()")
-        writer.close()
-        await writer.wait_closed()
+    async with streams_server(evil) as to, poisonable_cache(to) as cache:
+        port = urlsplit(cache.url).port
+        async with connection_to("127.0.0.1", port) as (reader, writer):
+            with anyio.fail_after(TIMEOUT):
+                writer.write(UPGRADE)
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(wrapped(REQUEST.encode()))
+                await reader.readuntil(b"poison()")
     assert TARGET in cache.answers
 
 
-@asynccontextmanager
-async def evil_server() -> AsyncIterator[tuple[str, int]]:
-    """Run a server that says 101 to the first thing, and the answer to the second."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ANSWER.encode())
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[:2]
-    finally:
-        server.close()
+async def evil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say 101 to the first thing, and the answer to the second."""
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(ANSWER.encode())
+    await reader.read()
 
 
 def assert_clean(cache: PoisonableCache) -> None:

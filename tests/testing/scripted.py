@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from emulation.protocol.codec import BinaryEncoder, JSONEncoder, decode_body
 from emulation.protocol.frames import DOCUMENT, Frame, document
+from tests.support.streams import streams_server
 
 __all__ = ["OPENED", "Reply", "Request", "Script", "body", "scripted"]
 
@@ -94,42 +96,24 @@ def body(request: Request, *frames: Frame, end: int = 0) -> bytes:
 @asynccontextmanager
 async def scripted(script: Script) -> AsyncIterator[Script]:
     """Serve the script on a free port."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(script, reader, writer))
-        tasks.add(task)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with streams_server(partial(serve, script)) as (host, port):
+        script.url = f"http://{host}:{port}"
         yield script
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception) and not isinstance(result, ConnectionError | EOFError):
-            raise result
 
 
 async def serve(script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while True:
-            request = await read(reader)
-            script.requests.append(request)
-            reply = await script.handlers[request.verb](request)
-            if reply is not None:
-                writer.write(written(reply))
-                await writer.drain()
-            if reply is None or reply.is_held:
-                await reader.read()
-                return
-            if reply.length is not None:
-                return
-    finally:
-        writer.close()
+    while True:
+        request = await read(reader)
+        script.requests.append(request)
+        reply = await script.handlers[request.verb](request)
+        if reply is not None:
+            writer.write(written(reply))
+            await writer.drain()
+        if reply is None or reply.is_held:
+            await reader.read()
+            return
+        if reply.length is not None:
+            return
 
 
 async def read(reader: asyncio.StreamReader) -> Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from emulation.protocol.frames import CLOSE, DOCUMENT, TEXT, Frame, document
 from tests.session.stage import Served, neighbour, serving
 from tests.session.wire import TIMEOUT, Downstream, by_socket, close, drawn, section, text
+from tests.support.streams import connection_to
 
 FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
@@ -638,23 +638,18 @@ async def test_a_request_body_that_never_comes() -> None:
     async with serving(body_timeout=0.3) as served, neighbour(served):
         page = served.page()
         await page.opened()
-        with anyio.fail_after(5):
-            reader, writer = await open_connection(served)
+        url = httpx.URL(served.url)
+        async with connection_to(url.host, url.port) as (reader, writer):
             request = (
                 f"POST /echo?emulation=send.{page.key} HTTP/1.1\r\nHost: x\r\n"
                 "Content-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n@"
             )
             writer.write(request.encode())
-            answer = await reader.read()
-            writer.close()
+            with anyio.fail_after(5):
+                answer = await reader.read()
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in answer.lower()
         assert b"the body did not come in time" in answer
-
-
-async def open_connection(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    url = httpx.URL(served.url)
-    return await asyncio.open_connection(url.host, url.port)
 
 
 async def test_chunked_uploads_are_refused(served: Served) -> None:
@@ -673,14 +668,14 @@ async def test_chunked_uploads_are_refused(served: Served) -> None:
 async def test_pages_that_leave_in_the_middle(served: Served) -> None:
     page = served.page()
     await page.opened()
+    url = httpx.URL(served.url)
     for verb in ("send", "stream", "poll", "open"):
-        _, writer = await open_connection(served)
-        writer.write(
-            f"POST /echo?emulation={verb}.{page.key} HTTP/1.1\r\nHost: x\r\n"
-            "Content-Type: application/octet-stream\r\nContent-Length: 100\r\n\r\n@".encode()
-        )
-        await anyio.sleep(0.02)
-        writer.transport.abort()
+        async with connection_to(url.host, url.port) as (_, writer):
+            writer.write(
+                f"POST /echo?emulation={verb}.{page.key} HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                "application/octet-stream\r\nContent-Length: 100\r\n\r\n@".encode()
+            )
+            await anyio.sleep(0.02)
     async with page.stream() as downstream:
         await downstream.until(DOCUMENT, "head")
     await page.upload(section(1, 0, 1), text("alive"))

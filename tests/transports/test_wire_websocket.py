@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from websockets.typing import Origin, Subprotocol
 from emulation.protocol.frames import CLOSE, DOCUMENT
 from tests.session.stage import Endpoint, Served, neighbour, serving
 from tests.session.wire import TIMEOUT, Page, close, drawn, section, text
+from tests.support.streams import connection_to
 
 
 @pytest.fixture(scope="module")
@@ -537,15 +537,14 @@ async def test_a_page_that_leaves_before_its_upgrade_is_answered() -> None:
     nonce = drawn()
     async with serving(open_answer_time=0.1) as served:
         url = httpx.URL(served.url)
-        _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(
-            f"GET /puppet?emulation=ws.{drawn()} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
-            f"Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: {served.url}\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            f"Sec-WebSocket-Protocol: emulation.{nonce}\r\n\r\n".encode()
-        )
-        endpoint = await served.stage.endpoint()
-        writer.transport.abort()
+        async with connection_to(url.host, url.port) as (_, writer):
+            writer.write(
+                f"GET /puppet?emulation=ws.{drawn()} HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
+                f"Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: {served.url}\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                f"Sec-WebSocket-Protocol: emulation.{nonce}\r\n\r\n".encode()
+            )
+            endpoint = await served.stage.endpoint()
         registry = served.registry
         await served.eventually(lambda: not registry.natives, "the native socket is forgotten")
         await anyio.sleep(0.2)  # until the server has tried to answer; it logs no error

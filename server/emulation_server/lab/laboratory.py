@@ -51,7 +51,7 @@ class Lab:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._stop_listening()
+        await stop_listening(self._server)
         await self.drop_connections()
         if self._failures:
             raise RuntimeError("the laboratory itself failed") from self._failures[0]
@@ -102,14 +102,6 @@ class Lab:
     def deliveries(self) -> int:
         """Return how many requests were sent to the server, repetitions included."""
         return self._relay.deliveries
-
-    async def _stop_listening(self) -> None:
-        # A server that closes loses those that it has accepted and not yet told of, unclosed.
-        for listener in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(listener)
-        for _ in range(ACCEPTING):
-            await asyncio.sleep(0)
-        self._server.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Peer(reader, writer, h11.SERVER)  # here: a task may be cancelled before it begins
@@ -180,6 +172,15 @@ class LabThread:
     @property
     def deliveries(self) -> int:
         return self._lab.deliveries
+
+
+async def stop_listening(server: asyncio.Server) -> None:
+    """Close a server without losing, unclosed, what it has accepted and not yet told of."""
+    for listener in server.sockets:
+        asyncio.get_running_loop().remove_reader(listener)
+    for _ in range(ACCEPTING):
+        await asyncio.sleep(0)
+    server.close()
 
 
 def _make(mode: str | Mode, options: dict[str, object]) -> Mode:
