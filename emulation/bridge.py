@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulation.exceptions import LocalProtocolError
 from emulation.protocol.close import CloseCode
+from emulation.protocol.handshake import is_token
 from emulation.registry import going_down
 from emulation.session import ClientDisconnected, Disconnect, Session
 
@@ -218,9 +219,12 @@ class Start:
             await app(scope, inbox.receive, self._send)
         except ClientDisconnected:
             self._returned()
-        except Exception:
+        except asyncio.CancelledError:
+            self._returned()
+            raise
+        except BaseException:
             # The outermost frame of the application: its fault is logged as uvicorn does, and ends
-            # this session alone.
+            # this session alone, even where it is a SystemExit.
             logger.exception("Exception in ASGI application, session %s", self.session.id)
             self._decide(Refused(500))
             self.session.close(CloseCode.INTERNAL_ERROR, "")
@@ -272,13 +276,15 @@ class Start:
             if not event.get("more_body", False):
                 self._decide(Refused(self._status, self._headers))
         elif kind == "websocket.accept":
-            headers = self._passed(list(event.get("headers") or ()))
-            self._decide(Accepted(event.get("subprotocol") or "", headers))
+            headers = list(event.get("headers") or ())
+            self._decide(Accepted(_subprotocol(event, headers), self._passed(headers)))
         elif kind == "websocket.close":
             self._decide(Refused(403))
         elif kind == "websocket.http.response.start":
-            self._headers = self._passed(list(event.get("headers") or ()))
-            self._status = event["status"]
+            headers = self._passed(list(event.get("headers") or ()))
+            if not 100 <= event["status"] < 600:
+                raise RuntimeError(f"Invalid HTTP status code '{event['status']}' in a denial.")
+            self._headers, self._status = headers, event["status"]
         else:
             raise RuntimeError(
                 "Expected ASGI message 'websocket.accept', 'websocket.close' or "
@@ -301,6 +307,17 @@ class Start:
         if not session.owes_close:
             raise ClientDisconnected("the WebSocket is closed")
         session.close(event.get("code", CloseCode.NORMAL), event.get("reason") or "")
+
+
+def _subprotocol(event: MutableMapping[str, Any], headers: list[Header]) -> str:
+    """Return what the application has chosen; uvicorn takes it from the headers too."""
+    chosen: object = event.get("subprotocol") or ""
+    for name, value in () if chosen else headers:
+        if name.lower() == b"sec-websocket-protocol":
+            chosen = value.decode("latin-1")
+    if not isinstance(chosen, str) or (chosen and not is_token(chosen)):
+        raise LocalProtocolError(f"the subprotocol {chosen!r} is no token (RFC 6455 section 4.1)")
+    return chosen
 
 
 def _release(waiter: asyncio.Future[None]) -> None:
@@ -327,7 +344,7 @@ class _Inbox:
         if isinstance(message, Disconnect):
             return {
                 "type": "websocket.disconnect",
-                "code": message.code,
+                "code": int(message.code),
                 "reason": message.reason,
             }
         return {"type": "websocket.receive", "bytes": message}

@@ -28,9 +28,11 @@ class CloseCode(IntEnum):
     SERVICE_RESTART = 1012
 
 
-def is_sendable(code: int) -> bool:
+def is_sendable(code: object) -> bool:
     """Tell whether a close frame may carry this code."""
-    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+    return isinstance(code, int) and (
+        3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+    )
 
 
 def close_payload(code: int | None, reason: str = "") -> bytes:
@@ -45,7 +47,7 @@ def close_payload(code: int | None, reason: str = "") -> bytes:
         return b""
     if not is_sendable(code):
         raise LocalProtocolError(
-            f"close code {code} may not be sent; use 1000, 1001 to 1014 (not 1004 to 1006), "
+            f"close code {code!r} may not be sent; use 1000, 1001 to 1014 (not 1004 to 1006), "
             "or 3000 to 4999"
         )
     try:

@@ -199,7 +199,9 @@ class Connection:
                 raise LocalProtocolError("a text with a lone surrogate is not Unicode") from None
             kind = TEXT
         else:
-            payload, kind = bytes(message), BINARY
+            # Not bytes(5), which are five zeros.
+            payload = message if type(message) is bytes else bytes(memoryview(message))
+            kind = BINARY
         size = len(payload)
         # A page's message goes all the same, and its server closes with 1009, as natively.
         if self.credit is None and size > self.limits.max_message_size:

@@ -20,6 +20,7 @@ __all__ = [
     "Section",
     "is_key",
     "is_nonce",
+    "is_token",
     "parse_answer_head",
     "parse_body",
     "parse_request_head",
@@ -33,6 +34,7 @@ _MAX_COUNT: Final = 2**53 - 1
 
 # 128 bits in base64url without padding: 21 characters of six bits, and one of two.
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}\Z", re.ASCII)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def is_key(text: str) -> bool:
@@ -41,6 +43,11 @@ def is_key(text: str) -> bool:
 
 
 is_nonce = is_key
+
+
+def is_token(text: str) -> bool:
+    """Tell whether the text is an HTTP token (RFC 9110 section 5.6.2), as a subprotocol is."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 class RequestHead(NamedTuple):

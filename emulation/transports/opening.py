@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Binding, Start
@@ -10,7 +9,7 @@ from emulation.config import TRANSPORTS
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.frames import Frame, document
-from emulation.protocol.handshake import is_nonce
+from emulation.protocol.handshake import is_nonce, is_token
 from emulation.registry import unknown_carrier
 from emulation.transports.exchange import Failure
 from emulation.transports.headers import application_headers
@@ -22,9 +21,8 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.exchange import Exchange
 
-__all__ = ["begin", "bound_to_another", "is_token", "opened", "serve_open"]
+__all__ = ["begin", "bound_to_another", "opened", "serve_open"]
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A list of protocols longer than this is no application's.
 _MAX_PROTOCOLS = 64
 
@@ -185,8 +183,3 @@ def _intended(wish: list[Any]) -> str:
     """Return the transport that the page is about to attach with; until then it is the answer to
     an application that asks."""
     return wish[4] if len(wish) > 4 and wish[4] in TRANSPORTS[1:] else ""
-
-
-def is_token(text: str) -> bool:
-    """Tell whether the text is an HTTP token (RFC 9110 section 5.6.2), as a subprotocol is."""
-    return _TOKEN.fullmatch(text) is not None

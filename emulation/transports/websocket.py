@@ -31,10 +31,11 @@ from emulation.protocol.handshake import (
     RequestHead,
     is_count,
     is_nonce,
+    is_token,
     parse_request_head,
 )
 from emulation.session import ClientDisconnected, Session
-from emulation.transports.opening import begin, bound_to_another, is_token, opened
+from emulation.transports.opening import begin, bound_to_another, opened
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
