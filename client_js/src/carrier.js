@@ -1,7 +1,8 @@
-import { createBody, createDecoder, DOCUMENT, nameOf } from './codec.js';
+import { createBody, createDecoder, DOCUMENT, document, nameOf } from './codec.js';
 import { holdSlot } from './memory.js';
 import { hasBinary, post } from './request.js';
 import { scope } from './scope.js';
+import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { transports } from './transports/index.js';
@@ -15,8 +16,6 @@ import { listen } from './transports/sse.js';
  * An answer that is being read; of an attach it is the downstream.
  *
  * @typedef {object} Reading
- * @property {(chunk: any) => boolean} push_ false where the body is altered or not ours
- * @property {() => void} finish_ take what came whole of a body that was cut
  * @property {string} name_ of the transport
  * @property {number} number_
  * @property {number} frames_ that came, the head included
@@ -24,9 +23,15 @@ import { listen } from './transports/sse.js';
  * @property {Documents} documents_ `head` is among them where the answer is ours
  * @property {number} since_
  * @property {number} heardAt_ when the last of it came
+ * @property {boolean} isOurs_ and unaltered
  * @property {boolean} isProved_
+ * @property {boolean} isOver_
  * @property {() => void} abort_
+ * @property {(chunk: any) => void} push_
+ * @property {import('./request.js').OnEnd} end_
  */
+
+/** @typedef {ReturnType<typeof createBody>} Body */
 
 var VERSION = 1;
 
@@ -49,7 +54,7 @@ var YIELDING_PAUSE = 1;
 
 // An answer that was cut after such a silence was cut for it: a shorter one is asked for.
 var SILENCE_SECONDS = 2;
-var SHORTEST_WAIT = 1;
+var LONGEST_WAIT = 3600;
 
 // Streams that are cut sooner, so many on end, do not work.
 var BRIEF_SECONDS = 0.5;
@@ -62,15 +67,18 @@ var PROOF_SECONDS = 2;
 // Far beyond what a stream holds before the server ends it.
 var STREAM_SECONDS = 86400;
 
-var FIRST_PAUSE = 0.2;
-var LONGEST_PAUSE = 5;
-var FIRST_IDLE = 0.25;
-
 // What a beacon may hold: browsers refuse more than 65,536 bytes.
 var BYE_BYTES = 60000;
 
 // Answers without progress after which a carrier is given up (section 10).
 var STRIKES = 3;
+
+/**
+ * The sockets that ask over HTTP, by their host; the first of each is being answered.
+ *
+ * @type {Record<string, (() => void)[]>}
+ */
+var queues = {};
 
 function nothing() {}
 
@@ -84,8 +92,10 @@ function nothing() {}
  */
 export function createCarrier(url, choice, log) {
   var key = drawToken();
+  var host = url.split('/')[2];
+  var queue = (queues[host] = queues[host] || []);
   // The tabs of a browser share its connections to a host.
-  var slots = url.split('/')[2] + ' slot ';
+  var slots = host + ' slot ';
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
   var parameters = {};
@@ -95,15 +105,6 @@ export function createCarrier(url, choice, log) {
   var isSuspended = false;
   var ticking = setInterval(tick, 1000);
 
-  // Opening: the first alone, until it has brought the secret; then two ask at a time.
-  /** @type {Session | undefined} */
-  var pioneer;
-  /** @type {Session[]} */
-  var waiting = [];
-  /** @type {Session[]} */
-  var asking = [];
-  var asked = 0;
-
   // Up.
   var uploads = 0;
   var isUploading = false;
@@ -111,7 +112,6 @@ export function createCarrier(url, choice, log) {
   var isPinged = false;
   var isBinary = hasBinary;
   var largestUpload = Infinity;
-  var turn = 0;
   var strikes = 0;
   var uploadPause = 0;
 
@@ -121,25 +121,15 @@ export function createCarrier(url, choice, log) {
   var down;
   var attachReason = '';
   var heardAt = 0;
-  var idle = 0;
   var pause = 0;
   var timeouts = 0;
   var cancelTimer = nothing;
   var briefLives = 0;
   // How long the server may be silent on a downstream, if its own figures are too long.
-  var wait = Infinity;
+  var wait = LONGEST_WAIT;
   // Whether there is a connection to park a downstream on, and until when there was none.
   var isParked = true;
   var yieldsUntil = 0;
-
-  /**
-   * @param {number} last the pause before
-   * @returns {number} seconds, with full jitter
-   */
-  function nextPause(last) {
-    var longest = Math.min(LONGEST_PAUSE, 2 * last);
-    return FIRST_PAUSE + Math.random() * Math.max(longest - FIRST_PAUSE, 0);
-  }
 
   /**
    * @param {string} target
@@ -147,7 +137,7 @@ export function createCarrier(url, choice, log) {
    * @returns {string}
    */
   function mark(target, verb) {
-    return target + (target.indexOf('?') < 0 ? '?' : '&') + 'emulation=' + verb + '.' + key;
+    return target + (/\?/.test(target) ? '&' : '?') + 'emulation=' + verb + '.' + key;
   }
 
   /**
@@ -157,7 +147,7 @@ export function createCarrier(url, choice, log) {
    * @param {number} number
    */
   function beginBody(binary, number) {
-    var body = createBody(binary);
+    var body = createBody(binary, number);
     body.document_(['head', VERSION, carrier.secret_, number, carrier.node_]);
     return body;
   }
@@ -174,18 +164,18 @@ export function createCarrier(url, choice, log) {
   /**
    * Begin to read an answer. It is ours only if its head echoes key and number (section 3.1).
    *
-   * @param {boolean} binary
-   * @param {number} number
+   * @param {Body} body of the request
    * @param {string} name of the transport; with `poll` it counts only unaltered to its end
+   * @param {(reading: Reading, status: number) => void} done told at its end, and, of what counts
+   *   at once, whenever something has come
    * @returns {Reading}
    */
-  function read(binary, number, name) {
+  function read(body, name, done) {
     /** @type {Frame[]} */
     var frames = [];
     /** @type {Session | undefined} */
     var session;
     var next = 0;
-    var isOurs = true;
 
     /** @param {Frame} frame */
     function apply(frame) {
@@ -208,65 +198,95 @@ export function createCarrier(url, choice, log) {
         // A poll may be answered for its sake.
         if (session && session.connection_.credit_(data)) reading.hasNews_ = true;
       } else if (name === 'secret') learn(data);
+      else if (name === 'written') checkWritten(data[1], data[2]);
       else if (name === 'ping') isPinged = true;
     }
 
-    var push = createDecoder(binary, function (frame) {
-      var head = frame.data_;
+    /** @param {Frame} frame */
+    function onframe(frame) {
       if (!reading.frames_++) {
-        isOurs = nameOf(frame) === 'head';
-        if (isOurs && head[1] !== VERSION) die('version ' + head[1]);
+        var head = frame.data_;
+        var isHead = nameOf(frame) === 'head';
+        if (isHead && head[1] !== VERSION) die('version ' + head[1]);
         // A request that could not be read is answered with number 0.
-        isOurs = isOurs && (!head[3] || (head[2] === key && head[3] === number));
+        reading.isOurs_ = isHead && (!head[3] || (head[2] === key && head[3] === body.number_));
       }
       frames.push(frame);
       if (name !== 'poll' || nameOf(frame) === 'end') applyAll();
-    });
+    }
 
     function applyAll() {
-      if (isOurs) frames.forEach(apply);
+      if (reading.isOurs_) frames.forEach(apply);
       frames = [];
       if (reading.documents_.head) choice.reachedAt_ = now();
       flush();
     }
 
+    var push = createDecoder(body.isBinary_, onframe);
     /** @type {Reading} */
     var reading = {
       name_: name,
-      number_: number,
-      since_: now(),
-      heardAt_: now(),
-      isProved_: false,
-      abort_: nothing,
+      number_: body.number_,
       frames_: 0,
       hasNews_: false,
       documents_: {},
+      since_: now(),
+      heardAt_: now(),
+      isOurs_: true,
+      isProved_: false,
+      isOver_: false,
+      abort_: nothing,
       push_: function (chunk) {
-        isOurs = push(chunk) && isOurs;
-        return isOurs;
+        reading.heardAt_ = now();
+        reading.isOurs_ = push(chunk) && reading.isOurs_;
+        if (name !== 'poll') done(reading, 0);
       },
-      finish_: applyAll,
+      end_: function (status, note) {
+        var fields = note.split(' ');
+        // The header of a 204 says what a head and `written` would (section 6).
+        if (note) {
+          onframe(document(['head', +fields[0], fields[1], +fields[2]]));
+          onframe(document(['written', +fields[3], +fields[4]]));
+        }
+        applyAll();
+        reading.isOver_ = true;
+        done(reading, status);
+      },
     };
     return reading;
+  }
+
+  /**
+   * POST a body.
+   *
+   * @param {Reading} reading
+   * @param {string} target
+   * @param {Body} body
+   * @param {number} seconds that the answer may take
+   */
+  function send(reading, target, body, seconds) {
+    reading.abort_ = post(
+      target,
+      body.finish_(),
+      reading.name_ === 'stream',
+      seconds + REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND,
+      reading.push_,
+      reading.end_
+    );
   }
 
   /**
    * POST a body, and read the whole answer.
    *
    * @param {string} target
-   * @param {ReturnType<typeof createBody>} body
-   * @param {boolean} binary
-   * @param {number} number
-   * @param {(documents: Documents, status: number, note: string) => void} done
+   * @param {Body} body
+   * @param {(reading: Reading, status: number) => void} done
    * @returns {() => void} aborts
    */
-  function call(target, body, binary, number, done) {
-    var seconds = REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND;
-    var reading = read(binary, number, 'poll');
-    return post(target, body.finish_(), false, seconds, reading.push_, function (status, note) {
-      reading.finish_();
-      done(reading.documents_, status, note);
-    });
+  function call(target, body, done) {
+    var reading = read(body, 'poll', done);
+    send(reading, target, body, 0);
+    return reading.abort_;
   }
 
   /**
@@ -294,33 +314,51 @@ export function createCarrier(url, choice, log) {
 
   // --- Opening -------------------------------------------------------------------------------
 
-  /** Begin the sockets that may begin, and ask for those that may be asked for. */
+  /** Begin the sockets that may begin: the first alone, until it has brought the secret. */
   function begin() {
-    while (waiting.length && (carrier.secret_ || !pioneer)) {
-      pioneer = /** @type {Session} */ (waiting.shift());
-      pioneer.begin_();
-    }
-    while (asking.length && asked < (carrier.secret_ ? 2 : 1)) {
-      open(/** @type {Session} */ (asking.shift()));
-    }
+    sessions.every(function (session) {
+      session.begin_();
+      return carrier.secret_;
+    });
   }
 
-  /** @param {Session} session */
-  function open(session) {
-    var hadSecret = !!carrier.secret_;
-    var binary = isBinary;
-    var body = beginBody(binary, session.number_);
-    asked++;
+  /**
+   * Ask for a socket, when those are answered that were asked for before: handshakes to one host go
+   * one after another (RFC 6455 section 4.1).
+   *
+   * @param {Session} session
+   */
+  function ask(session) {
+    function go() {
+      if (sessions.indexOf(session) < 0) return next();
+      var hadSecret = carrier.secret_;
+      open(session, 'open', function (reading) {
+        var error = reading.documents_.error || [];
+        if (error[1] === 409 && !carrier.secret_) key = drawToken();
+        if (error[1] === 404 && hadSecret) die('404');
+        else session.answered_(reading.documents_);
+        next();
+      });
+    }
+
+    function next() {
+      queue.shift();
+      if (queue[0]) queue[0]();
+    }
+
+    if (queue.push(go) < 2) go();
+  }
+
+  /**
+   * @param {Session} session
+   * @param {string} name of the document
+   * @param {(reading: Reading) => void} done
+   */
+  function open(session, name, done) {
+    var body = beginBody(isBinary, session.number_);
     var intended = down ? down.name_ : choice.pick_(true);
-    body.document_(['open', session.number_, session.nonce_, session.protocols_, intended]);
-    call(mark(session.url_, 'open'), body, binary, session.number_, function (documents) {
-      asked--;
-      var status = documents.error && documents.error[1];
-      if (status === 409 && !carrier.secret_) key = drawToken();
-      if (status === 404 && hadSecret) return die('404');
-      session.answered_(documents);
-      begin();
-    });
+    body.document_([name, session.number_, session.nonce_, session.protocols_, intended]);
+    call(mark(session.url_, 'open'), body, done);
   }
 
   // --- Up ------------------------------------------------------------------------------------
@@ -343,7 +381,7 @@ export function createCarrier(url, choice, log) {
    * @param {number} limit of the body
    * @param {number} partSize
    * @param {boolean} isAsked whether to add it even if there is nothing to say
-   * @returns {number} of frames; -1 where there is no section
+   * @returns {boolean} whether there is one
    */
   function addSection(body, session, limit, partSize, isAsked) {
     var connection = session.connection_;
@@ -356,104 +394,66 @@ export function createCarrier(url, choice, log) {
     }
 
     var frame = isForced || body.size_ < limit ? next() : null;
-    if (!frame && !isAsked && !connection.owesAck_()) return -1;
+    if (!frame && !isAsked && !connection.owesAck_()) return false;
     var first = frame ? connection.acked_ + 1 : 0;
     body.document_(['section', session.number_, connection.tell_(), first]);
     while (frame && body.add_(frame, isForced && !count ? Infinity : limit)) {
       count++;
       frame = next();
     }
-    return count;
+    session.sent_ = connection.acked_ + count;
+    return true;
   }
 
   function upload() {
     if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
-    var binary = isBinary;
-    var number = uploads + 1;
-    var body = beginBody(binary, number);
+    var body = beginBody(isBinary, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
+    var partSize = isBinary ? BINARY_PART_SIZE : JSON_PART_SIZE;
     var isAnswer = isPinged;
-    /** @type {Session[]} */
-    var said = [];
-    var home = atHome();
     // They take turns in being the first.
-    turn++;
-    home.forEach(function (_, index) {
-      var session = home[(index + turn) % home.length];
-      var partSize = binary ? BINARY_PART_SIZE : JSON_PART_SIZE;
-      var count = addSection(body, session, limit, partSize, isAnswer);
-      if (count < 0) return;
-      session.sent_ = session.connection_.acked_ + count;
-      said.push(session);
+    sessions.push(/** @type {Session} */ (sessions.shift()));
+    var said = atHome().filter(function (session) {
+      return addSection(body, session, limit, partSize, isAnswer);
     });
     if (!said.length && !isAnswer) return;
     isPinged = false;
     isUploading = true;
-    uploads = number;
+    uploads++;
     var cancel = after(CROWDED_SECONDS + body.size_ / BYTES_PER_SECOND, function () {
       if (!down || !isParked) return;
       yieldsUntil = now() + YIELD_SECONDS;
       attach('crowded');
     });
-    call(mark(url, 'send'), body, binary, number, function (documents, status, note) {
-      cancel();
-      isUploading = false;
-      if (carrier.isDead_) return;
-      var isGood = takeNote(note, number, said);
-      if (status === 204 && !isGood) isBinary = false;
-      isGood = isGood || (!!documents.head && !documents.error);
-      // Else it is a 413, or something that breaks off what is long.
-      largestUpload = isGood ? largestUpload + GROWTH : body.size_ / 2;
-      uploaded(documents, isGood, said);
-    });
-  }
 
-  /**
-   * Go on after an upload.
-   *
-   * @param {Documents} documents
-   * @param {boolean} isGood whether it was taken
-   * @param {Session[]} said
-   */
-  function uploaded(documents, isGood, said) {
-    var error = documents.error;
-    if (isGood) {
-      var written = documents.written;
-      if (written) checkWritten(written[1], written[2]);
-      uploadPause = strikes = 0;
-      said.forEach(function (session) {
-        session.settle_();
-      });
-      return upload();
-    }
-    said.forEach(function (session) {
-      session.connection_.untell_();
-    });
-    uploadPause = nextPause(uploadPause);
-    isUploading = true;
-    after(error ? onError(error) : uploadPause, function () {
+    function goOn() {
       isUploading = false;
       upload();
-    });
-  }
+    }
 
-  /**
-   * Take the header of a 204, which says that all was taken (section 6).
-   *
-   * @param {string} note
-   * @param {number} number
-   * @param {Session[]} said
-   * @returns {boolean} whether it is ours
-   */
-  function takeNote(note, number, said) {
-    var fields = note.split(' ');
-    if (note.indexOf([VERSION, key, number, ''].join(' '))) return false;
-    choice.reachedAt_ = now();
-    said.forEach(function (session) {
-      session.connection_.acknowledge_(session.sent_);
+    call(mark(url, 'send'), body, function (reading, status) {
+      var documents = reading.documents_;
+      var error = documents.error;
+      cancel();
+      if (documents.head && !error) {
+        largestUpload += GROWTH;
+        uploadPause = strikes = 0;
+        said.forEach(function (session) {
+          // That is what a 204 says.
+          if (status === 204) session.connection_.acknowledge_(session.sent_);
+          session.settle_();
+        });
+        return goOn();
+      }
+      // It may be a 413, or something that breaks off what is long.
+      largestUpload = body.size_ / 2;
+      if (status === 204) isBinary = false;
+      said.forEach(function (session) {
+        session.connection_.untell_();
+      });
+      uploadPause = nextPause(uploadPause);
+      after(error ? onError(error) : uploadPause, goOn);
     });
-    checkWritten(+fields[3], +fields[4]);
-    return true;
   }
 
   // --- Down ----------------------------------------------------------------------------------
@@ -485,8 +485,8 @@ export function createCarrier(url, choice, log) {
    * @returns {boolean} whether that is news
    */
   function isShortened(silence) {
-    if (silence < SILENCE_SECONDS || wait <= Math.max(silence / 2, SHORTEST_WAIT)) return false;
-    wait = Math.max(silence / 2, SHORTEST_WAIT);
+    if (silence < SILENCE_SECONDS || wait <= silence / 2) return false;
+    wait = silence / 2;
     return true;
   }
 
@@ -527,7 +527,7 @@ export function createCarrier(url, choice, log) {
     var home = atHome();
     if (!home.length || carrier.isDead_ || isSuspended) return;
     isParked = mayPark();
-    var name = !isParked && choice.has_('poll') ? 'poll' : choice.pick_(true);
+    var name = choice.pick_(true, !isParked && 'poll');
     if (!name) {
       // All have failed: it is the network or the server. Begin again with the best one.
       timeouts = 0;
@@ -536,13 +536,13 @@ export function createCarrier(url, choice, log) {
     var transport = transports[name];
     var number = ++attaches;
     var body = beginBody(transport.isBinary_, number);
-    if (wait < Infinity || !isParked) body.document_(['wait', isParked ? wait : 0]);
+    body.document_(['wait', isParked ? wait : 0]);
     home.forEach(function (session) {
       // The server may not know the number: the head may have died with the native socket.
       body.document_(['section', session.number_, session.connection_.tell_(), 0, session.nonce_]);
     });
     attachReason = reason;
-    var mine = read(transport.isBinary_, number, name);
+    var mine = read(body, name, check);
     down = mine;
     if (name !== 'poll') {
       cancelTimer = after(timeouts ? PROOF_SECONDS / 2 : PROOF_SECONDS, function () {
@@ -550,36 +550,19 @@ export function createCarrier(url, choice, log) {
         giveUp(mine, 'timeout');
       });
     }
-
-    /** @param {any} chunk */
-    function ondata(chunk) {
-      if (mine !== down) return;
-      mine.heardAt_ = now();
-      if (mine.push_(chunk)) check(mine, false);
-      else giveUp(mine, 'altered');
-    }
-
-    function onend() {
-      if (mine !== down) return;
-      mine.finish_();
-      check(mine, true);
-    }
-
     var target = mark(url, transport.verb_);
     if (name !== 'sse') {
       // A proxy may keep a poll's answer for a while.
-      var seconds = name === 'poll' ? parameters.poll + REQUEST_SECONDS : STREAM_SECONDS;
-      mine.abort_ = post(target, body.finish_(), name === 'stream', seconds, ondata, onend);
+      send(mine, target, body, name === 'poll' ? parameters.poll : STREAM_SECONDS);
       return;
     }
-    mine.abort_ = call(target, body, false, number, function (documents) {
-      if (mine !== down) return;
-      if (documents.ticket) {
-        mine.abort_ = listen(mark(url, 'sse') + '.' + documents.ticket[1], ondata, onend);
-        return;
+    mine.abort_ = call(target, body, function (reading) {
+      var ticket = reading.documents_.ticket;
+      if (ticket) mine.abort_ = listen(mark(url, 'sse') + '.' + ticket[1], mine.push_, mine.end_);
+      else {
+        mine.documents_ = reading.documents_;
+        mine.end_(0, '');
       }
-      mine.documents_ = documents;
-      check(mine, true);
     });
   }
 
@@ -587,22 +570,23 @@ export function createCarrier(url, choice, log) {
    * Note what has come, and go on where that was all.
    *
    * @param {Reading} mine
-   * @param {boolean} isOver
    */
-  function check(mine, isOver) {
+  function check(mine) {
+    if (mine !== down) return;
     var documents = mine.documents_;
     var error = documents.error;
+    if (!mine.isOurs_) return giveUp(mine, 'altered');
     if (documents.head) heardAt = now();
     if (documents.head && !error && !mine.isProved_) {
       mine.isProved_ = true;
       timeouts = 0;
       choice.prove_(mine.name_);
-      if (mine === down) cancelTimer();
+      cancelTimer();
       atHome().forEach(function (session) {
         session.announce_(mine.name_, attachReason);
       });
     }
-    if (mine !== down || !(isOver || documents.end)) return;
+    if (!mine.isOver_ && !documents.end) return;
     if (error) return attachLater(onError(error), 'failed');
     if (!documents.end) {
       if (isShortened(now() - mine.heardAt_)) return attach('cut');
@@ -612,11 +596,11 @@ export function createCarrier(url, choice, log) {
     if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
     if (mine.hasNews_ || now() - mine.since_ > Math.min(parameters.poll, wait) / 2) {
-      idle = pause = 0;
+      pause = 0;
       return attach('ended');
     }
-    idle = Math.min(isParked ? LONGEST_PAUSE : YIELDING_PAUSE, 2 * idle || FIRST_IDLE);
-    attachLater(idle, 'ended');
+    pause = nextPause(pause);
+    attachLater(isParked ? pause : Math.min(pause, YIELDING_PAUSE), 'ended');
   }
 
   /**
@@ -635,11 +619,12 @@ export function createCarrier(url, choice, log) {
   // --- The end -------------------------------------------------------------------------------
 
   function tick() {
+    watch();
     // Without a sign of life for so long a downstream is not believed in (section 7.2).
     var silence = 2 * parameters.heartbeat + 5;
     var limit = Math.max(parameters.resume, silence);
     var time = now();
-    sessions.slice().forEach(function (session) {
+    sessions.forEach(function (session) {
       session.tick_(silence, limit);
     });
     if (!atHome().length || isSuspended) return unpark();
@@ -647,6 +632,10 @@ export function createCarrier(url, choice, log) {
     else if (down && down.isProved_ && time - heardAt > silence) {
       isShortened(Math.min(parameters.heartbeat, wait));
       attach('timeout');
+    } else if (down && down.name_ !== 'poll' && Math.abs(time - heardAt - silence / 2) < 0.6) {
+      // A heartbeat is late: was it held back? An answer says what was written.
+      isPinged = true;
+      flush();
     } else if (mayPark() !== isParked) attach(isParked ? 'crowded' : 'freed');
   }
 
@@ -654,6 +643,7 @@ export function createCarrier(url, choice, log) {
   function stop() {
     carrier.isDead_ = true;
     unpark();
+    watch();
   }
 
   /**
@@ -664,7 +654,7 @@ export function createCarrier(url, choice, log) {
   function die(reason) {
     if (carrier.isDead_) return;
     stop();
-    sessions.slice().forEach(function (session) {
+    sessions.forEach(function (session) {
       // Those on native sockets have a watch of their own.
       if (session.isHome_ || !session.isOpen_()) session.fail_(reason);
     });
@@ -683,6 +673,41 @@ export function createCarrier(url, choice, log) {
     scope.navigator.sendBeacon(mark(url, 'bye'), body.finish_());
   }
 
+  /**
+   * React to what happens to the page.
+   *
+   * @param {any} event
+   */
+  function notice(event) {
+    var type = event.type;
+    if (type === 'pagehide') {
+      // It may go into the back/forward cache: no transport goes with it.
+      unpark();
+      if (!event.persisted) return bye();
+      isSuspended = true;
+    } else if (scope.document && scope.document.hidden) return;
+    if (type === 'pageshow') {
+      if (!isSuspended) return;
+      isSuspended = false;
+    }
+    if (type === 'online') choice.forgive_();
+    // What was open before a sleep, or on another network, is not believed.
+    if (type === 'pageshow' || now() - heardAt > 1) attach('resumed');
+    sessions.forEach(function (session) {
+      session.notice_(isSuspended);
+    });
+    flush();
+  }
+
+  /** Be the last to hear of the page: what its own listeners send goes with `bye`. */
+  function watch() {
+    if (!scope.addEventListener) return;
+    ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+      scope.removeEventListener(type, notice);
+      if (!carrier.isDead_) scope.addEventListener(type, notice);
+    });
+  }
+
   /** @type {import('./session.js').Carrier} */
   var carrier = {
     secret_: '',
@@ -690,22 +715,15 @@ export function createCarrier(url, choice, log) {
     isDead_: false,
     choice_: choice,
     log_: log,
+    ask_: ask,
     flush_: flush,
     learn_: learn,
     mark_: mark,
-    nextPause_: nextPause,
 
     /** @param {Session} session */
     add_: function (session) {
       session.number_ = ++numbers;
       sessions.push(session);
-      waiting.push(session);
-      begin();
-    },
-
-    /** @param {Session} session to be opened over HTTP */
-    ask_: function (session) {
-      asking.push(session);
       begin();
     },
 
@@ -735,47 +753,19 @@ export function createCarrier(url, choice, log) {
 
     /** @param {Session} session */
     cancel_: function (session) {
-      var body = beginBody(isBinary, session.number_);
-      body.document_(['cancel', session.number_, session.nonce_]);
-      call(mark(session.url_, 'open'), body, isBinary, session.number_, nothing);
+      open(session, 'cancel', nothing);
     },
 
     /** @param {Session} session */
     remove_: function (session) {
-      [sessions, waiting, asking].forEach(function (list) {
-        var index = list.indexOf(session);
-        if (index >= 0) list.splice(index, 1);
+      sessions = sessions.filter(function (one) {
+        return one !== session;
       });
-      if (pioneer === session) pioneer = undefined;
       if (sessions.length) return begin();
       clearInterval(ticking);
       stop();
     },
-
-    /**
-     * React to what happens to the page.
-     *
-     * @param {any} event
-     */
-    notice_: function (event) {
-      if (event.type === 'pagehide') {
-        holdSlot(slots, key, false);
-        if (!event.persisted) return bye();
-        // It goes into the back/forward cache, and no transport with it.
-        isSuspended = true;
-        detach();
-      } else if (event.type === 'pageshow') {
-        if (!isSuspended) return;
-        isSuspended = false;
-      }
-      if (event.type === 'online') choice.forgive_();
-      // What was open before a sleep, or on another network, is not believed.
-      if (event.type === 'pageshow' || now() - heardAt > 1) attach('resumed');
-      sessions.slice().forEach(function (session) {
-        session.notice_(isSuspended);
-      });
-      flush();
-    },
   };
+  watch();
   return carrier;
 }

@@ -8,6 +8,17 @@ import { transports } from './transports/index.js';
 // its own fault and not the network's.
 var EPISODE = 60;
 
+var FIRST_PAUSE = 0.2;
+var LONGEST_PAUSE = 5;
+
+/**
+ * @param {number} last the pause before
+ * @returns {number} seconds, with full jitter
+ */
+export function nextPause(last) {
+  return FIRST_PAUSE + Math.random() * Math.min(LONGEST_PAUSE, 3 * last);
+}
+
 /**
  * Choose among the transports (docs/protocol.md section 8).
  *
@@ -34,11 +45,6 @@ export function createChoice(names, origin) {
     /** When a request has reached the server. */
     reachedAt_: -1,
 
-    /** @param {string} name */
-    has_: function (name) {
-      return names.indexOf(name) >= 0;
-    },
-
     /** @param {string[]} allowed by the server */
     restrict_: function (allowed) {
       names = names.filter(function (name) {
@@ -55,9 +61,11 @@ export function createChoice(names, origin) {
 
     /**
      * @param {boolean} [isHTTP] whether only a transport over HTTP will do
+     * @param {any} [wanted] the one that is taken if it may be
      * @returns {string} the best one; empty where all have failed, which forgives them
      */
-    pick_: function (isHTTP) {
+    pick_: function (isHTTP, wanted) {
+      if (names.indexOf(wanted) >= 0) return wanted;
       var left = names.filter(function (name) {
         return !suspects[name] && (!isHTTP || transports[name]);
       });
@@ -108,8 +116,7 @@ export function createChoice(names, origin) {
       suspects[name] = true;
       if (choice.reachedAt_ > triedAt) remember(key(name));
       // What holds the one back holds the other: they differ in their form alone.
-      var twin = name === 'stream' ? 'xhr-stream' : 'stream';
-      if (/stream/.test(name) && !suspects[twin]) choice.fail_(twin, triedAt, reason);
+      if (name === 'stream') choice.fail_('xhr-stream', triedAt, reason);
     },
   };
   return choice;

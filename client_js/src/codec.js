@@ -102,12 +102,15 @@ function toBytes(frame) {
  * Begin the body of a request.
  *
  * @param {boolean} isBinary
+ * @param {number} number of the request
  */
-export function createBody(isBinary) {
+export function createBody(isBinary, number) {
   /** @type {any[]} */
   var pieces = [];
 
   var body = {
+    isBinary_: isBinary,
+    number_: number,
     /** The bytes of the body so far. */
     size_: 0,
     hasNumbered_: false,

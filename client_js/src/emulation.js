@@ -121,19 +121,7 @@ export function create(settings, Native, place) {
     };
   }
 
-  var WebSocket = createWebSocketClass(resolve, Native);
-
-  /** @param {any} event */
-  function notice(event) {
-    if (document && document.hidden && event.type !== 'pagehide') return;
-    for (var url in carriers) carriers[url].notice_(event);
-  }
-
-  ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
-    if (scope.addEventListener) scope.addEventListener(type, notice);
-  });
-
-  return WebSocket;
+  return createWebSocketClass(resolve, Native);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { hasTypedArrays } from './bytes.js';
+import { decodeUtf8, hasTypedArrays } from './bytes.js';
 import { scope } from './scope.js';
 import { after } from './tasks.js';
 
@@ -30,13 +30,13 @@ export var hasTextStream = XHR && 'onprogress' in new XHR();
  * @param {string} url
  * @param {any} body
  * @param {string} type
+ * @param {boolean} isText
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byXHR(url, body, type, ondata, onend) {
+function byXHR(url, body, type, isText, ondata, onend) {
   var xhr = new XHR();
-  var isText = typeof body === 'string';
   var offset = 0;
 
   function read() {
@@ -70,11 +70,12 @@ function byXHR(url, body, type, ondata, onend) {
  * @param {string} url
  * @param {any} body
  * @param {string} type
+ * @param {boolean} isText
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byFetch(url, body, type, ondata, onend) {
+function byFetch(url, body, type, isText, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
 
   function fail() {
@@ -91,21 +92,15 @@ function byFetch(url, body, type, ondata, onend) {
       signal: controller && controller.signal,
     })
     .then(function (/** @type {any} */ response) {
-      function pull() {
-        reader.read().then(function (/** @type {any} */ result) {
-          if (result.done) return end();
-          ondata(result.value);
-          pull();
-        }, fail);
-      }
-
-      function end() {
-        onend(response.status, response.headers.get('Emulation') || '');
+      /** @param {any} result */
+      function pull(result) {
+        if (result.done) return onend(response.status, response.headers.get('Emulation') || '');
+        if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
+        reader.read().then(pull, fail);
       }
 
       var reader = response.body && response.body.getReader();
-      if (reader) pull();
-      else end();
+      pull({ done: !reader });
     }, fail);
   return function () {
     // Without a controller it is read to its end, and nobody is told.
@@ -125,6 +120,7 @@ function byFetch(url, body, type, ondata, onend) {
  * @returns {() => void} aborts; nothing is told afterwards
  */
 export function post(url, body, isStream, seconds, ondata, onend) {
+  var isText = typeof body === 'string';
   var isOver = false;
 
   function stop() {
@@ -150,7 +146,8 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   var abort = (XHR && !isStream ? byXHR : byFetch)(
     url,
     body,
-    typeof body === 'string' ? 'application/json' : 'application/octet-stream',
+    isText ? 'application/json' : 'application/octet-stream',
+    isText,
     function (data) {
       if (!isOver) ondata(data);
     },

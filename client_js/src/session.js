@@ -1,5 +1,6 @@
 import { DOCUMENT, document, nameOf } from './codec.js';
 import { createConnection } from './connection.js';
+import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { createLink } from './transports/websocket.js';
@@ -20,14 +21,12 @@ import { createLink } from './transports/websocket.js';
  * @property {() => void} flush_
  * @property {(data: any[]) => void} learn_
  * @property {(target: string, verb: string) => string} mark_
- * @property {(last: number) => number} nextPause_
  * @property {(session: any) => void} add_
  * @property {(session: any) => void} ask_
  * @property {(parameters: any) => void} configure_
  * @property {(session: any, reason: string) => void} adopt_
  * @property {(session: any) => void} cancel_
  * @property {(session: any) => void} remove_
- * @property {(event: any) => void} notice_
  */
 
 /**
@@ -79,6 +78,7 @@ var PART_SIZE = 65536;
  * @param {Sink} sink
  */
 export function createSession(url, protocols, Native, carrier, sink) {
+  var choice = carrier.choice_;
   var state = OPENING;
   var transport = '';
   var startedAt = now();
@@ -159,7 +159,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function fail(reason, isFailed) {
     if (state === OVER) return;
-    if (!endedAt) carrier.log_(url + ' fails: ' + reason);
+    if (!endedAt) carrier.log_(url + ': ' + reason);
     leave();
     end(1006, '', false, isFailed);
   }
@@ -223,14 +223,14 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41./.test(error[1]);
     if (documents.opened) {
-      if (dialedAt) carrier.choice_.fail_('websocket', dialedAt, 'late');
+      if (dialedAt) choice.fail_('websocket', dialedAt, 'late');
       // Not closed: see dial.
       link = undefined;
       open(documents.opened);
     } else if (isRefused) fail('refused');
     else if (documents.opening) ask(0);
     else if (error[1]) ask(error[3] || 2);
-    else if (++tries < TRIES) ask((pause = carrier.nextPause_(pause)));
+    else if (++tries < TRIES) ask((pause = nextPause(pause)));
     // A development server may leave our upgrade without an answer: it is not waited for.
     else tryPlain();
   }
@@ -258,8 +258,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
         if (link === mine && !session.isHome_ && /^(gone|refused|error)$/.test(name)) {
           return fail(name);
         }
-        if (!/^(secret|hello|opened|resumed)$/.test(name)) return stop();
-        carrier.choice_.prove_('websocket');
+        if (!/^(secret|hello|.*ed)$/.test(name)) return stop();
+        choice.prove_('websocket');
         // The open over HTTP was faster: this one works too, for the next socket.
         if (link !== mine) return mine.close_();
         // Not before: the head makes this native socket the session's home.
@@ -301,11 +301,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
       var wasProved = isProved;
       dropLink();
       if (wasLinked) return lose();
-      if (!wasProved) carrier.choice_.fail_('websocket', triedAt, 'unproved');
+      if (!wasProved) choice.fail_('websocket', triedAt, 'unproved');
       // Its head may have made it the home for the server: the carrier names the session again.
       if (session.isHome_) carrier.adopt_(session, 'lost');
       if (state === OPEN) recover();
-      else if (!carrier.choice_.hasHTTP_() || tries >= TRIES) tryPlain();
+      else if (!choice.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
     }
   }
@@ -353,7 +353,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     lostAt = now();
     briefLives = lostAt - linkedAt < BRIEF_SECONDS ? briefLives + 1 : 0;
     if (briefLives >= BRIEF_LIVES) {
-      carrier.choice_.fail_('websocket', dialedAt, 'cut');
+      choice.fail_('websocket', dialedAt, 'cut');
       hasResumed = true;
     }
     recover();
@@ -362,8 +362,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function recover() {
     if (state !== OPEN || session.isHome_ || link) return;
     if (carrier.isDead_) return fail('lost');
-    if (hasResumed && carrier.choice_.hasHTTP_()) return carrier.adopt_(session, 'lost');
-    if (hasResumed) pause = carrier.nextPause_(pause);
+    if (hasResumed && choice.hasHTTP_()) return carrier.adopt_(session, 'lost');
+    if (hasResumed) pause = nextPause(pause);
     after(hasResumed ? pause : 0, retry);
     hasResumed = true;
   }
@@ -391,7 +391,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function announce(name, reason) {
     if (name === transport || endedAt) return;
-    carrier.log_(url + ' goes by ' + name + ': ' + reason + carrier.choice_.explain_(name));
+    carrier.log_(url + ': ' + name + ', ' + reason + choice.explain_(name));
     tell(sink.ontransport_, name, transport, reason);
     transport = name;
   }
@@ -427,17 +427,18 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
     /** Begin to open: it is its turn. */
     begin_: function () {
-      if ((carrier.choice_.pick_() || carrier.choice_.pick_()) !== 'websocket') return ask(0);
+      if (isAsked || dialedAt) return;
+      if ((choice.pick_() || choice.pick_()) !== 'websocket') return ask(0);
       dial();
       after(BESIDE_SECONDS, function () {
-        if (!isAsked && carrier.choice_.hasHTTP_()) ask(0);
+        if (!isAsked && choice.hasHTTP_()) ask(0);
       });
     },
 
     /** @param {any[]} data of the close frame */
     close_: function (data) {
       if (state === OPENING) {
-        if (carrier.choice_.hasHTTP_()) carrier.cancel_(session);
+        if (choice.hasHTTP_()) carrier.cancel_(session);
         return fail('close');
       }
       connection.close_(data);
@@ -460,7 +461,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         fail('timeout');
       } else if (isLinked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
-      else if (session.isHome_ && !link && carrier.choice_.pick_() === 'websocket') dial();
+      else if (session.isHome_ && !link && choice.pick_() === 'websocket') dial();
       // The last ack may have gone with an attach.
       settle();
     },

@@ -51,22 +51,13 @@ CHANGES = {
 }
 
 
-# A stream of events that is proved by a whole block, and then stands still, is tried for ever.
-NOT_GIVEN_UP = ("events are held",)
-LONG_RUN = ("upgrades are stripped", "tunnels and answers are held", *NOT_GIVEN_UP)
+LONG_RUN = ("upgrades are stripped", "tunnels and answers are held", "events are held")
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(
-            change,
-            id=name,
-            marks=[
-                *([pytest.mark.full] if name in LONG_RUN else []),
-                *([pytest.mark.xfail(raises=TimeoutError)] if name in NOT_GIVEN_UP else []),
-            ],
-        )
+        pytest.param(change, id=name, marks=[pytest.mark.full] if name in LONG_RUN else [])
         for name, change in CHANGES.items()
     ],
 )

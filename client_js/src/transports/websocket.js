@@ -61,20 +61,11 @@ export function toMessage(frame) {
  */
 export function createLink(Native, url, protocols, onopen, onframe, onend) {
   var socket = new Native(url, protocols);
-  var isOver = false;
   var part = 0;
   socket.binaryType = 'arraybuffer';
 
-  function close() {
-    isOver = true;
-    socket.close();
-  }
-
-  socket.onopen = function () {
-    if (!isOver) onopen();
-  };
+  socket.onopen = onopen;
   socket.onmessage = function (/** @type {MessageEvent} */ event) {
-    if (isOver) return;
     var frame = fromMessage(event.data);
     if (nameOf(frame) === 'part') {
       part = PART;
@@ -84,15 +75,14 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
     part = 0;
     onframe(frame);
   };
-  socket.onclose = function () {
-    if (isOver) return;
-    isOver = true;
-    onend();
-  };
+  socket.onclose = onend;
 
   return {
     next_: 1,
-    close_: close,
+    close_: function () {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    },
     send_: function (frame) {
       if (frame.type_ > BINARY && frame.type_ < CLOSE) socket.send(toMessage(document(['part'])));
       socket.send(toMessage(frame));
