@@ -322,6 +322,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     heardAt = linkedAt = now();
     isLinked = true;
     hasResumed = session.isHome_ = false;
+    pause = 0;
     if (state === OPENING) return open(data);
     announce('websocket', 'resumed');
     connection.kept_.forEach(mine.send_);
