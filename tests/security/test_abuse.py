@@ -1,6 +1,7 @@
 """Peers that take, keep, repeat and invent: memory is flat, nobody else notices, the log is short.
 
-The measure is the server's resident size at the end of a run against that after a fifth of it.
+The measure is the server's resident size at the end of a run against that after a warm-up, in which
+twice as much is done at once, for as long as it grows.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 from websockets.asyncio.client import connect as connect_native
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
@@ -34,7 +36,11 @@ GROWTH = 1.05
 LOG_LINES = 100
 
 # Several times as long as what is kept of a session that has ended (5.4 seconds here).
-SECONDS = 60
+SECONDS = 20
+LONG = 120
+
+# Seconds in which the resident size grows by less than a hundredth: it is what this abuse needs.
+CALM = 5
 
 Abuse: TypeAlias = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
@@ -52,8 +58,9 @@ def resident(server: Server) -> int:
 
 
 @asynccontextmanager
-async def client_of(server: Server) -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=100)
+async def client_of() -> AsyncIterator[httpx.AsyncClient]:
+    # A kept connection may be closed by the server just as the next request goes out on it.
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT, limits=limits) as client:
         yield client
 
@@ -73,7 +80,7 @@ async def opens(client: httpx.AsyncClient, url: str) -> None:
     """Open many sockets on as many carriers, and come back to none."""
     pages = [Page(client, url) for _ in range(60)]
     answers = await asyncio.gather(*(page.open() for page in pages))
-    assert {answer.status for answer in answers} <= {200, 503}
+    assert {answer.status for answer in answers} <= {200, 408, 503}, answers
 
 
 async def huge_lengths(client: httpx.AsyncClient, url: str) -> None:
@@ -83,7 +90,7 @@ async def huge_lengths(client: httpx.AsyncClient, url: str) -> None:
     for length in (b"\x8f\xff\xff\xff\x7f", b"\x84\x80\x80\x00", b"\xff" * 30):
         body = encoded(page.head(1), section(1, 0, 1), end=False) + b"\x02" + length
         answer = await page.request("POST", page.url("send"), body)
-        assert answer.status in (200, 400, 413)
+        assert answer.status in (200, 400, 404, 413)  # 404: it has come too late to be attached
     to = urlsplit(page.url("send"))
     async with connection_to(to.hostname, to.port) as (reader, writer):
         writer.write(
@@ -91,7 +98,7 @@ async def huge_lengths(client: httpx.AsyncClient, url: str) -> None:
             "Content-Type: application/octet-stream\r\n"
             f"Content-Length: {1 << 40}\r\n\r\n@".encode()
         )
-        assert b" 413 " in await reader.readline()
+        assert (await reader.readline()).split()[1] in (b"404", b"413")
 
 
 async def tiny_frames(client: httpx.AsyncClient, url: str) -> None:
@@ -100,7 +107,7 @@ async def tiny_frames(client: httpx.AsyncClient, url: str) -> None:
     await reopened(page)
     for first in range(1, 20_000, 2_000):
         answer = await page.upload(section(1, 0, first), *([(3, b"x")] * 2_000))
-        assert answer.status in (200, 204, 404)  # 404: it has come too late to be attached
+        assert answer.status in (200, 204, 404)
 
 
 async def repeats(client: httpx.AsyncClient, url: str) -> None:
@@ -116,8 +123,8 @@ async def never_acknowledges(client: httpx.AsyncClient, url: str) -> None:
     """Read all that comes and acknowledge nothing: what is kept for replay has an end."""
     page = Page(client, url, "/flood")
     await reopened(page)
-    with anyio.move_on_after(1.5):
-        async with page.stream() as downstream:
+    async with page.stream() as downstream:
+        with anyio.move_on_after(1.5):
             await downstream.until(DOCUMENT, "nothing of the kind")
 
 
@@ -156,22 +163,20 @@ async def trickles(client: httpx.AsyncClient, url: str) -> None:
 async def native_pings(client: httpx.AsyncClient, url: str) -> None:
     """Flood a native socket of ours with pings, documents and parts, and read nothing."""
     page = Page(client, url)
-    with anyio.move_on_after(2):
-        async with connect_native(
-            page.url("ws").replace("http", "ws", 1),
-            subprotocols=[Subprotocol(f"emulation.{drawn()}")],
-            origin=Origin(url),
-            proxy=None,
-            max_queue=1,
-            close_timeout=1,
-        ) as native:
-            try:
-                await native.send('\0["head",1,"",1,""]')
-                for _ in range(5_000):
-                    await native.send('\0["ping"]')
-                    await native.send('\0["unknown",' + "1," * 50 + "1]")
-            except ConnectionClosed:
-                pass
+    async with connect_native(
+        page.url("ws").replace("http", "ws", 1),
+        subprotocols=[Subprotocol(f"emulation.{drawn()}")],
+        origin=Origin(url),
+        proxy=None,
+        max_queue=1,
+        open_timeout=TIMEOUT,
+        close_timeout=1,
+    ) as native:
+        with anyio.move_on_after(2), suppress(ConnectionClosed):
+            await native.send('\0["head",1,"",1,""]')
+            for _ in range(5_000):
+                await native.send('\0["ping"]')
+                await native.send('\0["unknown",' + "1," * 50 + "1]")
 
 
 ABUSES: tuple[Abuse, ...] = (
@@ -188,9 +193,9 @@ ABUSES: tuple[Abuse, ...] = (
 
 
 async def reopened(page: Page) -> None:
-    """Open a socket, which a server at its limit wants to be asked for again."""
+    """Open a socket, which a server at its limit, or a slow machine, wants to be asked again."""
     with anyio.fail_after(TIMEOUT):
-        while (answer := await page.open()).status == 503:
+        while (answer := await page.open()).status in (408, 503):
             await anyio.sleep(0.2)
             page.key = drawn()
     assert answer.document("opened"), answer.frames
@@ -205,35 +210,21 @@ async def test_all_at_once(server: Server) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("abuse", ABUSES)
-async def test_each_by_itself(server: Server, abuse: Abuse) -> None:
-    await torment(server, [abuse], SECONDS)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("abuse", [*ABUSES, None])
+async def test_for_long(server: Server, abuse: Abuse | None) -> None:
+    await torment(server, ABUSES if abuse is None else [abuse], LONG)
 
 
 async def torment(server: Server, abuses: Sequence[Abuse], seconds: float) -> None:
     """Do these things again and again for so long, and look at the server meanwhile."""
     before = server.log_size()
-    counts: Counter[str] = Counter()
-    is_over = anyio.Event()
-
-    async def again_and_again(abuse: Abuse) -> None:
-        async with client_of(server) as client:
-            while not is_over.is_set():
-                await abuse(client, server.url)
-                counts[abuse.__name__] += 1
-
-    async with beside(server.url) as noticed:
-        async with anyio.create_task_group() as tasks:
-            for abuse in abuses:
-                tasks.start_soon(again_and_again, abuse)
-            await anyio.sleep(seconds / 5)
-            early = resident(server)
-            await anyio.sleep(seconds * 4 / 5)
-            late = resident(server)
-            is_over.set()
-    print(f"{early} KiB after a fifth, {late} KiB at the end; rounds: {dict(counts)}")
-    assert all(counts[abuse.__name__] > 1 for abuse in abuses)
+    with neighbour(server.url) as noticed:
+        await inflict(server.url, [*abuses, *abuses], calm(server))
+        early = resident(server)
+        rounds = await inflict(server.url, abuses, anyio.sleep(seconds))
+        late = resident(server)
+    print(f"{early} KiB after the warm-up, {late} KiB at the end; rounds: {rounds}")
     assert noticed == []
     assert late <= GROWTH * early
     log = server.log(before)
@@ -242,9 +233,46 @@ async def torment(server: Server, abuses: Sequence[Abuse], seconds: float) -> No
     assert "Traceback" not in log, log
 
 
+async def inflict(url: str, abuses: Sequence[Abuse], meanwhile: Awaitable[None]) -> dict[str, int]:
+    """Do each again and again, at least once, until `meanwhile` is over; tell how often."""
+    rounds: Counter[str] = Counter()
+    is_over = anyio.Event()
+
+    async def again_and_again(abuse: Abuse) -> None:
+        async with client_of() as client:
+            while not (is_over.is_set() and rounds[abuse.__name__]):
+                await abuse(client, url)
+                rounds[abuse.__name__] += 1
+
+    async with anyio.create_task_group() as tasks:
+        for abuse in abuses:
+            tasks.start_soon(again_and_again, abuse)
+        await meanwhile
+        is_over.set()
+    return dict(rounds)
+
+
+async def calm(server: Server) -> None:
+    """Wait until the server's resident size has not grown for a while."""
+    largest, since = 0, anyio.current_time()
+    with anyio.fail_after(TIMEOUT):
+        while anyio.current_time() < since + CALM:
+            if (size := resident(server)) > 1.01 * largest:
+                largest, since = size, anyio.current_time()
+            await anyio.sleep(0.2)
+
+
+@contextmanager
+def neighbour(url: str) -> Iterator[list[Any]]:
+    """Talk on another session all the while; tell what it notices."""
+    # In a thread of its own: it must not wait for its turn among those that torment the server.
+    with start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(beside(url)) as noticed:
+            yield noticed
+
+
 @asynccontextmanager
 async def beside(url: str) -> AsyncIterator[list[Any]]:
-    """Talk on another session all the while; tell what it notices."""
     noticed: list[Any] = []
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
         page = Page(client, url)
