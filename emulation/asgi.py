@@ -69,6 +69,8 @@ class WebSocketEmulation:
         self, app: App, *, origins: Iterable[str] = (), config: Config | None = None
     ) -> None:
         self.app = app
+        if config is not None and not isinstance(config, Config):
+            raise TypeError(f"config={config!r} must be an emulation.Config(...).")
         self.config = Config() if config is None else config
         self._origins = OriginPolicy(origins, self.config.trusted_proxies)
         self._script = Script()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import math
 import os
 import re
 import secrets
@@ -26,6 +25,11 @@ MIB: Final = 1024 * KIB
 
 # Sections, heads and the last few frames' own bytes: 256 sockets need about 6 KiB.
 _HEAD_SIZE: Final = 16 * KIB
+
+# A timer of a page counts milliseconds in 31 bits, and fires at once beyond them.
+_MAX_TIME: Final = 2_000_000
+# The length of a frame has 35 bits, a number in JSON 53.
+_MAX_COUNT: Final = 2**32
 
 _NODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -245,8 +249,11 @@ def network(text: str) -> Network:
 def _check_time(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"Config: {name}={value!r} must be a number of seconds.")
-    if not 0 < value < math.inf:
-        raise ValueError(f"Config: {name}={value!r} must be more than 0 seconds, and finite.")
+    if not 0 < value <= _MAX_TIME:
+        raise ValueError(
+            f"Config: {name}={value!r} must be more than 0 seconds and at most {_MAX_TIME}, as"
+            " the timers of browsers hold no more."
+        )
 
 
 def _check_count(name: str, value: object) -> None:
@@ -255,6 +262,8 @@ def _check_count(name: str, value: object) -> None:
     least = 0 if name == "max_sessions_per_client" else 1
     if value < least:
         raise ValueError(f"Config: {name}={value} must be at least {least}.")
+    if value > _MAX_COUNT:
+        raise ValueError(f"Config: {name}={value} must be at most {_MAX_COUNT}: nobody has more.")
 
 
 def _strings(name: str, value: object) -> tuple[str, ...]:

@@ -91,9 +91,9 @@ class OriginPolicy:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(origins, str):
+        if isinstance(origins, str | bytes) or not isinstance(origins, Iterable):
             raise TypeError(
-                f"origins={origins!r} must be a list of strings, such as [{origins!r}]."
+                f"origins={origins!r} must be a list of strings, such as ['https://app.example']."
             )
         allowed = [_configured(origin) for origin in origins]
         self._allowed = frozenset(allowed)

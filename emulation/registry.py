@@ -43,7 +43,13 @@ class Registry:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.loop = asyncio.get_running_loop()
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "WebSocketEmulation needs an event loop of asyncio, and runs in none; with"
+                " hypercorn, start it with --worker-class asyncio or uvloop."
+            ) from None
         self.thread = threading.get_ident()
         self.node = config.node_name
         self.limits = limits_of(config)

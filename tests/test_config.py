@@ -42,7 +42,7 @@ def test_config_is_frozen_slotted_and_takes_keywords_only() -> None:
 
 
 @pytest.mark.parametrize("name", TIMES)
-@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan])
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, 3_000_000])
 def test_senseless_time_is_a_value_error(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^Config: {name}=.* seconds"):
         configure(**{name: value})
@@ -59,6 +59,8 @@ def test_time_that_is_no_number_is_a_type_error(name: str, value: Any) -> None:
 def test_senseless_count_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^Config: {name}=-1 must be at least"):
         configure(**{name: -1})
+    with pytest.raises(ValueError, match=rf"^Config: {name}=\d+ must be at most"):
+        configure(**{name: 2**53})
     for value in (1.5, "1", None, True):
         with pytest.raises(TypeError, match=rf"^Config: {name}=.* whole number\.$"):
             configure(**{name: value})

@@ -422,7 +422,9 @@ def test_address_of_a_websocket_is_no_origin() -> None:
         OriginPolicy(["ws://ws.example"])
 
 
-@pytest.mark.parametrize("origins", [APP, [b"https://app.example"], [None], [5]])
+@pytest.mark.parametrize(
+    "origins", [APP, APP.encode(), None, 5, [b"https://app.example"], [None], [5]]
+)
 def test_origins_are_a_list_of_strings(origins: Any) -> None:
     with pytest.raises(TypeError, match="string"):
         OriginPolicy(origins)

@@ -77,6 +77,22 @@ def test_signature() -> None:
     assert parameters["origins"].kind is parameters["config"].kind is inspect.Parameter.KEYWORD_ONLY
     assert WebSocketEmulation(None).config == Config()  # type: ignore[arg-type]
     assert set(emulation.__all__) >= {"Config", "WebSocketEmulation"}
+    senseless: Any
+    for senseless in ({}, "x", Config):
+        with pytest.raises(TypeError, match=r"must be an emulation\.Config"):
+            WebSocketEmulation(None, config=senseless)  # type: ignore[arg-type]
+
+
+def test_without_asyncio() -> None:
+    """What runs in another event loop says so, instead of a traceback of somebody else's."""
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    call = WebSocketEmulation(None)(  # type: ignore[arg-type]
+        {**scope, "query_string": f"emulation=open.{drawn()}".encode()},
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+    )
+    with pytest.raises(RuntimeError, match="needs an event loop of asyncio"):
+        call.send(None)
 
 
 @pytest.mark.parametrize("framework", [Starlette, FastAPI])
