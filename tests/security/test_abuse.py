@@ -32,12 +32,14 @@ pytestmark = pytest.mark.integration
 
 APPLICATION = "tests.apps.abused_app:app"
 TIMEOUT = 100
-GROWTH = 1.05
 LOG_LINES = 100
 
 # Several times as long as what is kept of a session that has ended (5.4 seconds here).
-SECONDS = 20
+SHORT = 20
 LONG = 120
+
+# A busy machine may not come to all that happens at once before a short run begins.
+GROWTH = {SHORT: 1.1, LONG: 1.05}
 
 # Seconds in which the resident size grows by less than a hundredth: it is what this abuse needs.
 CALM = 5
@@ -206,7 +208,7 @@ async def reopened(page: Page) -> None:
 
 @pytest.mark.timeout(180)
 async def test_all_at_once(server: Server) -> None:
-    await torment(server, ABUSES, SECONDS)
+    await torment(server, ABUSES, SHORT)
 
 
 @pytest.mark.full
@@ -216,7 +218,7 @@ async def test_for_long(server: Server, abuse: Abuse | None) -> None:
     await torment(server, ABUSES if abuse is None else [abuse], LONG)
 
 
-async def torment(server: Server, abuses: Sequence[Abuse], seconds: float) -> None:
+async def torment(server: Server, abuses: Sequence[Abuse], seconds: int) -> None:
     """Do these things again and again for so long, and look at the server meanwhile."""
     before = server.log_size()
     with neighbour(server.url) as noticed:
@@ -226,7 +228,7 @@ async def torment(server: Server, abuses: Sequence[Abuse], seconds: float) -> No
         late = resident(server)
     print(f"{early} KiB after the warm-up, {late} KiB at the end; rounds: {rounds}")
     assert noticed == []
-    assert late <= GROWTH * early
+    assert late <= GROWTH[seconds] * early
     log = server.log(before)
     ours = [line for line in log.splitlines() if not line.startswith("INFO:")]  # uvicorn's
     assert len(ours) < LOG_LINES, log
