@@ -2,8 +2,9 @@
 
 Every server runs on the first core, the load on the last one. Samples are short and interleaved;
 a figure is the median of the ratios of samples that were taken one after the other, and a pair
-counts only where other processes took less than a third of a core meanwhile. The results go to
-docs/performance.json, tables and charts to docs/performance.md; with --quick nothing is written.
+counts only where other processes took less than a third of a core meanwhile. What has been measured
+goes at once to docs/performance.json, and as tables and charts to docs/performance.md, in the place
+of the same workload's older results; with --quick nothing is written, with --only not unless asked.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import report
-from benchmarks.running import Contender, Server, environment, load
+from benchmarks import growth, report
+from benchmarks.running import NODE, PYTHON, ROOT, Clients, Contender, Server, environment, load
 
 # Of a core, by processes that are neither the server nor the load.
 FOREIGN = 1 / 3
@@ -42,6 +44,12 @@ PEERS = (
     Contender("sockjs (Node)", "sjs-ws"),
     Contender("sockjs (Node)", "sjs-stream"),
     Contender("sockjs (Node)", "sjs-poll"),
+)
+FAN_PEERS = (
+    Contender("python-engineio", "eio-ws"),
+    Contender("sockjs (aiohttp)", "sjs-stream"),
+    Contender("engine.io (Node)", "eio-ws"),
+    Contender("sockjs (Node)", "sjs-stream"),
 )
 ALL = (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, OUR_SSE)
 
@@ -66,6 +74,10 @@ class Workload(NamedTuple):
     metric: str = "rate"
     # A server of which clients have left without a word still has their sessions.
     is_fresh: bool = False
+    # So many stay open from turn to turn; the arguments are then a step of the load.
+    sessions: int = 0
+    # After so many seconds no further turn begins.
+    seconds: float = 120
 
 
 WORKLOADS = (
@@ -99,13 +111,15 @@ WORKLOADS = (
         (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
         (Bar(OUR_STREAM, NATIVE, 1.4, True), Bar(OUR_POLL, NATIVE, 1.4, True)),
         "p50_us",
+        seconds=60,
     ),
     Workload(
         "big",
         "Echo of 1 MiB, one client",
         ("echo", "1", "1", str(1 << 20), "0.1", "0.4"),
-        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
+        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PEERS),
         (Bar(OUR_STREAM, RAW_STREAM, 0.8), Bar(OUR_POLL, RAW_POLL, 0.8)),
+        seconds=90,
     ),
     Workload(
         "open",
@@ -114,68 +128,92 @@ WORKLOADS = (
         (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
         (Bar(OUR_STREAM, NATIVE, 0.9), Bar(OUR_POLL, NATIVE, 0.9)),
         is_fresh=True,
+        seconds=100,
     ),
     Workload(
         "fanout",
         "One message to 5,000 clients, until all have it",
-        ("fanout", "5000", "5", "64"),
-        (NATIVE, RAW_STREAM, OUR_WS, OUR_STREAM, OUR_POLL),
+        ("fan", "3"),
+        (NATIVE, RAW_STREAM, OUR_WS, OUR_STREAM, OUR_POLL, *FAN_PEERS),
         (Bar(OUR_STREAM, NATIVE, 1.2, True),),
         "ms",
-        is_fresh=True,
+        sessions=5000,
+        seconds=120,
     ),
 )
 
-# From the first number of idle sessions to the second.
-IDLE = (1000, 4000)
-IDLE_BARS = {OUR_STREAM: 16.0, OUR_POLL: 16.0, OUR_WS: 26.0}
-IDLE_CONTENDERS = (NATIVE, RAW_STREAM, OUR_WS, OUR_STREAM, OUR_POLL)
-
-GROWTH = (1, 100, 1000, 4000, 9000)
+PARTS = [one.name for one in WORKLOADS] + ["idle", "growth", "loss", "page"]
 
 
 def main() -> int:
     """Measure, report and say whether each bar is met."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--quick", action="store_true", help="under two minutes, without peers")
-    parser.add_argument("--only", action="append", help="one workload, or idle, or growth")
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part, and no other")
     parser.add_argument("--write", action="store_true", help="put what --only measured on the page")
     parser.add_argument("--pairs", type=int, help="how many pairs (7; quick: 3)")
     options = parser.parse_args()
     environment(with_peers=not options.quick)
-    pairs = options.pairs or (3 if options.quick else 7)
-    results: dict[str, Any] = {"machine": machine(), "workloads": {}}
-    if options.write:
-        results["workloads"] = report.read().get("workloads", {})
-    for workload in WORKLOADS:
-        if options.only and workload.name not in options.only:
+    failed = []
+    for name, measured in parts(options):
+        if name not in (options.only or PARTS) or (options.quick and name in SLOW):
             continue
+        _say(f"{name} …")
+        try:
+            results = {**machine(), **measured()}
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            _say(f"{name} failed: {error}")
+            failed.append(name)
+            continue
+        report.show(name, results)
+        if options.write or not (options.quick or options.only):
+            report.write(name, results)
+    _say(f"done; failed: {', '.join(failed)}" if failed else "done")
+    return 1 if failed else 0
+
+
+# What takes more time than --quick has.
+SLOW = ("growth", "loss", "page")
+
+
+def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Name what can be measured, and how."""
+    pairs = options.pairs or (3 if options.quick else 7)
+    for workload in WORKLOADS:
         if options.quick:
-            ours = [one for one in workload.contenders if one not in PEERS]
-            workload = workload._replace(contenders=tuple(ours))
-        samples = measure(workload, pairs)
-        results["workloads"][workload.name] = rows = summary(workload, samples)
-        report.show(workload.title, workload.metric, rows)
-        keep(options, results)
-    if not options.only or "idle" in options.only:
-        results["idle"] = idle(1 if options.quick else 3)
-        report.show_idle(results["idle"])
-        keep(options, results)
-    if (not options.only and not options.quick) or (options.only and "growth" in options.only):
-        results["growth"] = growth()
-        report.show_growth(results["growth"])
-        keep(options, results)
-    return 0
+            ours = tuple(one for one in workload.contenders if one not in PEERS)
+            workload = workload._replace(contenders=ours, seconds=workload.seconds / 8)
+        yield workload.name, lambda workload=workload: compare(workload, pairs)
+    idle = growth.CONTENDERS if options.quick else (*growth.CONTENDERS, *PEERS)
+    yield "idle", lambda: growth.idle(idle)
+    yield "growth", growth.growth
+    yield "loss", growth.loss
+    yield "page", measure_page
 
 
-def keep(options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Write what there is of a whole run, or what is to be written of a part."""
-    if options.write or (not options.quick and not options.only):
-        report.write(results)
+def measure_page() -> dict[str, Any]:
+    """Measure in Chromium, in the environment that has Playwright."""
+    command = [PYTHON, "-m", "benchmarks.page"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=240)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def compare(workload: Workload, pairs: int) -> dict[str, Any]:
+    """Measure a workload of all its contenders."""
+    rows = summary(workload, measure(workload, pairs))
+    return {"title": workload.title, "metric": workload.metric, "rows": rows}
+
+
+_BEGUN = time.monotonic()
+
+
+def _say(text: str) -> None:
+    print(f"[{time.monotonic() - _BEGUN:4.0f} s] {text}", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
-    """Say where and with what this was measured."""
+    """Say when, where and with what this was measured."""
     text = Path("/proc/cpuinfo").read_text()
     models = [line.partition(": ")[2] for line in text.splitlines() if "model name" in line]
     return {
@@ -190,8 +228,6 @@ def machine() -> dict[str, Any]:
 
 def environment_versions() -> dict[str, str]:
     """Return the versions of what was measured."""
-    from benchmarks.running import NODE, PYTHON
-
     listed = subprocess.run(
         [PYTHON, "-m", "pip", "list", "--format=json"], capture_output=True, check=True, text=True
     )
@@ -199,7 +235,7 @@ def environment_versions() -> dict[str, str]:
     wanted |= {"python-engineio", "aiohttp", "sockjs"}
     versions = {one["name"]: one["version"] for one in json.loads(listed.stdout)}
     found = {name: version for name, version in versions.items() if name in wanted}
-    for name in ("engine.io", "sockjs", "ws"):
+    for name in ("engine.io", "engine.io-client", "sockjs", "sockjs-client", "ws"):
         path = NODE / "node_modules" / name / "package.json"
         if path.exists():
             found[f"npm {name}"] = json.loads(path.read_text())["version"]
@@ -210,30 +246,54 @@ def measure(workload: Workload, pairs: int) -> list[dict[Contender, dict[str, An
     """Take samples of all contenders in turns until there are enough quiet ones of each."""
     taken: list[dict[Contender, dict[str, Any]]] = []
     with ExitStack() as stack:
-        servers = {}
-        if not workload.is_fresh:
-            for name in {one.server for one in workload.contenders}:
-                servers[name] = stack.enter_context(Server(name))
-        for _ in range(pairs + pairs // 2):
-            turn = {}
-            for contender in workload.contenders:
-                sample = take(workload, contender, servers)
-                if sample is not None:
-                    turn[contender] = sample
-            taken.append(turn)
+        servers: dict[str, Server] = {}
+        takers = {one: taker(workload, one, servers, stack) for one in workload.contenders}
+        end = time.monotonic() + workload.seconds
+        while len(taken) < pairs + pairs // 2 and time.monotonic() < end:
+            samples = {one: take() for one, take in takers.items()}
+            taken.append({one: sample for one, sample in samples.items() if sample is not None})
+            _say(f"{workload.name}: turn {len(taken)}, {least_quiet(workload, taken)} quiet")
             if least_quiet(workload, taken) >= pairs:
                 break
     return taken
 
 
-def take(
-    workload: Workload, contender: Contender, servers: dict[str, Server]
-) -> dict[str, Any] | None:
-    """Take one sample; None where the server cannot do it."""
-    if contender.server in servers:
-        return load(servers[contender.server], contender.protocol, *workload.arguments)
+Take = Callable[[], "dict[str, Any] | None"]
+
+
+def taker(
+    workload: Workload, contender: Contender, servers: dict[str, Server], stack: ExitStack
+) -> Take:
+    """Start what a contender needs, and return what takes a sample of it."""
+    name, protocol = contender
+    if workload.is_fresh:
+        return lambda: take_fresh(workload, contender)
+    if not workload.sessions:
+        if name not in servers:
+            servers[name] = stack.enter_context(Server(name))
+        return lambda: load(servers[name], protocol, *workload.arguments)
+    clients = stack.enter_context(Clients(stack.enter_context(Server(name)), protocol))
+    try:
+        clients.do(f"sessions {workload.sessions}")
+    except RuntimeError as error:
+        _say(str(error))
+        return lambda: None
+    return lambda: take_step(clients, " ".join(workload.arguments))
+
+
+def take_fresh(workload: Workload, contender: Contender) -> dict[str, Any] | None:
+    """Take one sample of a server that nobody has used."""
     with Server(contender.server) as server:
         return load(server, contender.protocol, *workload.arguments)
+
+
+def take_step(clients: Clients, step: str) -> dict[str, Any] | None:
+    """Take one sample of sessions that stay; None where the server failed."""
+    try:
+        return clients.do(step)
+    except (RuntimeError, BrokenPipeError) as error:
+        _say(str(error))
+        return None
 
 
 def is_quiet(sample: dict[str, Any]) -> bool:
@@ -325,53 +385,6 @@ def is_met(bar: Bar, measured: dict[str, Any] | None) -> bool | None:
     if bar.is_most:
         return bool(measured["median"] * 0.85 <= bar.value)
     return bool(measured["median"] >= 0.85 * bar.value)
-
-
-def idle(runs: int) -> list[dict[str, Any]]:
-    """Measure what memory one more idle session takes."""
-    rows = []
-    for contender in IDLE_CONTENDERS:
-        sizes = []
-        for _ in range(runs):
-            with Server(contender.server) as server:
-                sizes.append(server.memory_of_a_session(contender.protocol, *IDLE))
-        bar = IDLE_BARS.get(contender)
-        size = statistics.median(sizes)
-        rows.append(
-            {
-                "server": contender.server,
-                "protocol": contender.protocol,
-                "KiB": size,
-                "all": sizes,
-                "bar": bar,
-                "is_met": bar and size * 0.85 <= bar,
-            }
-        )
-    return rows
-
-
-def growth() -> list[dict[str, Any]]:
-    """Measure the server's time for a message from one session to many."""
-    rows = []
-    for contender in (NATIVE, OUR_STREAM, OUR_POLL):
-        for sessions in GROWTH:
-            costs = []
-            with Server(contender.server) as server:
-                for _ in range(2):
-                    arguments = ("echo", str(sessions), "1", "64", "1", "1")
-                    sample = load(server, contender.protocol, *arguments)
-                    if sample is not None:
-                        costs.append(sample["server_us"])
-            rows.append(
-                {
-                    "server": contender.server,
-                    "protocol": contender.protocol,
-                    "sessions": sessions,
-                    "server_us": statistics.median(costs) if costs else None,
-                    "all": costs,
-                }
-            )
-    return rows
 
 
 if __name__ == "__main__":

@@ -1,9 +1,16 @@
 /* The load of the benchmarks: one thread, epoll, closed loops of as many clients as are asked for.
  *
  *     load PROTOCOL PORT PID echo CLIENTS WINDOW SIZE WARMUP SECONDS
- *     load PROTOCOL PORT PID fanout CLIENTS ROUNDS SIZE
  *     load PROTOCOL PORT PID open SLOTS WARMUP SECONDS
- *     load PROTOCOL PORT PID idle           (stdin: lines with how many sessions there should be)
+ *     load PROTOCOL PORT PID steps
+ *
+ * The last one does what the lines of its standard input say, and keeps its sessions between them:
+ *
+ *     sessions N              open more, until there are N
+ *     talk CLIENTS SECONDS    an echo of the first so many sessions, one message at a time
+ *     rest SECONDS            only answer what the server asks for
+ *     fan ROUNDS              one message to all, so many times
+ *     lose                    forget all sessions without a word
  *
  * A message is filler, '@', the time it was sent in 16 hexadecimal digits, and '~'; it is found in
  * what comes whatever the framing. For our own protocols all of docs/protocol.md that a client
@@ -90,7 +97,7 @@ static client *clients;
 static int count, opening, ready, wanted;
 static bool is_measuring;
 static uint64_t echoes, opened_sessions, last_echo;
-static unsigned window_size;
+static unsigned window_size = 1;
 static void (*on_message)(client *, uint64_t sent);
 static char *scratch, *message;
 #define SCRATCH (512 * 1024)
@@ -1069,7 +1076,9 @@ static size_t parse(conn *which, const char *data, size_t size) {
 
 static void on_gone(conn *which) {
     /* Servers close connections that nobody uses; the next request opens another one. */
-    if (which->state != IDLE) die("the server has cut a connection");
+    if (which->state != IDLE)
+        die("the server has cut a connection (%s, state %d, stage %d)",
+            which == &which->client->down ? "down" : "up", which->state, which->client->stage);
     close_conn(which);
 }
 
@@ -1207,10 +1216,11 @@ static double quantile(double share) {
     return 0;
 }
 
-static void echo(int number_of, double warmup, double seconds) {
+/* Let the first clients talk, and print what came of it. */
+static void talk(int talkers, double warmup, double seconds) {
+    memset(latencies, 0, STEPS * sizeof *latencies);
     on_message = on_echo;
-    make_clients(number_of);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < talkers; i++) {
         clients[i].pending = window_size;
         upload(&clients[i]);
     }
@@ -1219,6 +1229,7 @@ static void echo(int number_of, double warmup, double seconds) {
     is_measuring = true;
     run_until(before.at + (uint64_t)(seconds * 1e9));
     sample after = take_sample();
+    is_measuring = false;
     uint64_t messages = after.echoes - before.echoes;
     if (!messages) die("no message has come back");
     double elapsed = (double)(after.at - before.at) / 1e9;
@@ -1240,11 +1251,9 @@ static void on_fan(client *c, uint64_t sent) {
     last_echo = now();
 }
 
-static void fanout(int number_of, int rounds) {
+static void fan(int rounds) {
     on_message = on_fan;
-    make_clients(number_of);
     message[0] = 'F';
-    run_until(now() + 500000000);
     sample before = take_sample();
     printf("{\"ms\":[");
     for (int round = 0; round < rounds; round++) {
@@ -1263,6 +1272,7 @@ static void fanout(int number_of, int rounds) {
     printf("],");
     print_cpu(before, take_sample());
     puts("}");
+    message[0] = 'x';
 }
 
 static client *finished[4 * OPENING];
@@ -1303,7 +1313,43 @@ static void open_sessions(int slots, double warmup, double seconds) {
     puts("}");
 }
 
-static void idle(void) {
+static void rest(double seconds) {
+    sample before = take_sample();
+    run_until(before.at + (uint64_t)(seconds * 1e9));
+    printf("{");
+    print_cpu(before, take_sample());
+    puts("}");
+}
+
+static void step(const char *line) {
+    int number_of = 0;
+    double seconds = 0;
+    if (sscanf(line, "sessions %d", &number_of) == 1) {
+        make_clients(number_of);
+        run_until(now() + 700000000);
+        printf("{\"sessions\":%d}\n", ready);
+    } else if (sscanf(line, "talk %d %lf", &number_of, &seconds) == 2) {
+        if (number_of > count) die("there are no %d sessions", number_of);
+        talk(number_of, seconds / 2, seconds);
+        on_message = no_message;
+        run_until(now() + 500000000);
+    } else if (sscanf(line, "rest %lf", &seconds) == 1) {
+        rest(seconds);
+    } else if (sscanf(line, "fan %d", &number_of) == 1) {
+        fan(number_of);
+        on_message = no_message;
+    } else if (!strncmp(line, "lose", 4)) {
+        for (int i = 0; i < count; i++) abandon(&clients[i]);
+        count = 0;
+        puts("{}");
+    } else {
+        die("no step: %s", line);
+    }
+    fflush(stdout);
+}
+
+/* What is asked for is done at once; meanwhile the server has its answers. */
+static void steps(void) {
     char line[64];
     on_message = no_message;
     fcntl(0, F_SETFL, O_NONBLOCK);
@@ -1312,14 +1358,9 @@ static void idle(void) {
         if (size == 0) return;
         if (size > 0) {
             line[size] = 0;
-            make_clients(atoi(line));
-            run_until(now() + 700000000);
-            printf("{\"sessions\":%d}\n", ready);
-            fflush(stdout);
+            step(line);
         }
-        turn(100);
-        for (int i = 0; i < count; i++)
-            if (clients[i].owes_upload) upload(&clients[i]);
+        turn(20);
     }
 }
 
@@ -1340,19 +1381,19 @@ int main(int argc, char **argv) {
     const char *workload = argv[4];
     int numbers[3] = {0};
     for (int i = 0; i < 3 && 5 + i < argc; i++) numbers[i] = atoi(argv[5 + i]);
-    if (!strcmp(workload, "echo") || !strcmp(workload, "fanout")) message_size = (size_t)numbers[2];
+    if (!strcmp(workload, "echo")) message_size = (size_t)numbers[2];
     if (message_size < MARK + 1) die("a message has at least %d bytes", MARK + 1);
     message = malloc(message_size);
     memset(message, 'x', message_size);
     if (!strcmp(workload, "echo") && argc == 10) {
         window_size = (unsigned)numbers[1];
-        echo(numbers[0], atof(argv[8]), atof(argv[9]));
-    } else if (!strcmp(workload, "fanout") && argc == 8) {
-        fanout(numbers[0], numbers[1]);
+        on_message = no_message;
+        make_clients(numbers[0]);
+        talk(count, atof(argv[8]), atof(argv[9]));
     } else if (!strcmp(workload, "open") && argc == 8) {
         open_sessions(numbers[0], atof(argv[6]), atof(argv[7]));
-    } else if (!strcmp(workload, "idle")) {
-        idle();
+    } else if (!strcmp(workload, "steps")) {
+        steps();
     } else {
         die("see the head of load.c for how it is used");
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import venv
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +23,8 @@ NODE = BUILD / "node"
 LOAD = BUILD / "load"
 
 PACKAGES = ("uvicorn[standard]", "websockets")
-PEER_PACKAGES = ("python-engineio", "aiohttp", "sockjs")
-NODE_PACKAGES = ("engine.io", "sockjs")
+PEER_PACKAGES = ("python-engineio", "aiohttp", "sockjs", "playwright")
+NODE_PACKAGES = ("engine.io", "sockjs", "engine.io-client", "sockjs-client")
 
 COMMANDS = {
     "ours": [PYTHON, "serve.py", "ours"],
@@ -34,7 +36,7 @@ COMMANDS = {
 }
 
 # How long a sample may take at most, opening of its sessions included (seconds).
-_SAMPLE_SECONDS = 150
+_SAMPLE_SECONDS = 60
 _START_SECONDS = 20
 
 
@@ -72,8 +74,9 @@ def _once(packages: Any, name: str, command: list[str]) -> None:
 class Server:
     """One server on the first core; what it logs goes to .build/bench/<name>.log."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **environ: str) -> None:
         self.name = name
+        self._environ = environ
 
     def __enter__(self) -> Server:
         self.port = _free_port()
@@ -81,7 +84,7 @@ class Server:
             self._process = subprocess.Popen(
                 [*COMMANDS[self.name], str(self.port)],
                 cwd=HERE / "servers",
-                env={**os.environ, "NODE_PATH": str(NODE / "node_modules")},
+                env={**os.environ, "NODE_PATH": str(NODE / "node_modules"), **self._environ},
                 stdout=log,
                 stderr=log,
                 preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[0]}),
@@ -100,29 +103,62 @@ class Server:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def memory_of_a_session(self, protocol: str, few: int, many: int) -> float:
-        """Return the KiB by which the server grows with each session from few to many."""
-        command = [str(LOAD), protocol, str(self.port), str(self.pid), "idle"]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin is not None and process.stdout is not None
-            sizes = []
-            for sessions in (few, many):
-                process.stdin.write(f"{sessions}\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-                if not line:
-                    raise RuntimeError(f"{self.name}: {protocol} does not stay")
-                sizes.append(self._memory())
-            process.stdin.close()
-        return (sizes[1] - sizes[0]) / (many - few)
-
-    def _memory(self) -> int:
+    def memory(self) -> int:
+        """Return the KiB that the server has in memory."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise RuntimeError(f"{self.name} is gone")
+
+    def state(self) -> dict[str, int]:
+        """Return what ours has in memory after a collection."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/state", timeout=30) as answer:
+            found: dict[str, int] = json.load(answer)
+            return found
+
+
+class Clients:
+    """The load, which keeps its sessions with a server from step to step."""
+
+    def __init__(self, server: Server, protocol: str) -> None:
+        self._name = f"{server.name}, {protocol}"
+        self._command = [str(LOAD), protocol, str(server.port), str(server.pid), "steps"]
+
+    def __enter__(self) -> Clients:
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[-1]}),
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def begin(self, step: str) -> None:
+        """Ask for a step: see load.c."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{step}\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for what came of the step."""
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _SAMPLE_SECONDS)[0]:
+            raise RuntimeError(f"{self._name}: a step took too long")
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._name}: the load has ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def do(self, step: str) -> dict[str, Any]:
+        """Do a step: see load.c."""
+        self.begin(step)
+        return self.finish()
 
 
 def load(server: Server, protocol: str, *arguments: str) -> dict[str, Any] | None:

@@ -11,8 +11,9 @@ io.on("connection", (socket) => {
   everybody.add(socket);
   socket.on("close", () => everybody.delete(socket));
   socket.on("message", (data) => {
-    if (data[0] !== "F") socket.send(data);
-    else for (const other of everybody) other.send(data);
+    const times = data[0] === "B" ? Number(data.slice(1)) : 1;
+    if (data[0] === "F") for (const other of everybody) other.send(data);
+    else for (let i = 0; i < times; i++) socket.send(data);
   });
 });
 server.listen(Number(process.argv[2]), "127.0.0.1", 4096);

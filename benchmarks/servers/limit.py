@@ -67,11 +67,12 @@ async def _native(receive: Any, send: Any) -> None:
             if event["type"] != "websocket.receive":
                 return
             answer = {"type": "websocket.send", "text": event["text"]}
-            if event["text"][0] != "F":
-                await send(answer)
+            if event["text"][0] == "F":
+                for one in list(_everybody):
+                    await one(answer)
                 continue
-            for one in list(_everybody):
-                await one(answer)
+            for _ in range(int(event["text"][1:]) if event["text"][0] == "B" else 1):
+                await send(answer)
     finally:
         _everybody.discard(send)
 

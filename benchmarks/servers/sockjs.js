@@ -12,8 +12,9 @@ echo.on("connection", (socket) => {
   everybody.add(socket);
   socket.on("close", () => everybody.delete(socket));
   socket.on("data", (data) => {
-    if (data[0] !== "F") socket.write(data);
-    else for (const other of everybody) other.write(data);
+    const times = data[0] === "B" ? Number(data.slice(1)) : 1;
+    if (data[0] === "F") for (const other of everybody) other.write(data);
+    else for (let i = 0; i < times; i++) socket.write(data);
   });
 });
 echo.installHandlers(server);

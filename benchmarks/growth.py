@@ -1,0 +1,128 @@
+"""What sessions cost that do nothing, and what is left of those that are gone."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from benchmarks.running import Clients, Contender, Server
+
+NATIVE = Contender("limit", "raw-ws")
+OURS = tuple(Contender("ours", name) for name in ("our-ws", "our-stream", "our-poll"))
+CONTENDERS = (NATIVE, Contender("limit", "raw-stream"), Contender("limit", "raw-poll"), *OURS)
+
+# An idle session takes what the server grows by from the first number of sessions to the second.
+IDLE = (1000, 4000)
+# KiB.
+IDLE_BARS = {"our-stream": 16.0, "our-poll": 16.0, "our-ws": 26.0}
+
+SESSIONS = (100, 1000, 4000, 10_000)
+# Whoever talks has two connections, and a process usually 20,000 descriptors at most.
+TALKERS = 9000
+# Two heartbeats of 15 s, and a poll of 20 s.
+REST = 30
+# Of a core, with 10,000 sessions.
+REST_BAR = 0.02
+
+RESUME_TIME = 2.0
+_GONE_SECONDS = 40
+
+
+def _say(text: str) -> None:
+    print(f"         {text}", file=sys.stderr, flush=True)
+
+
+def idle(contenders: Sequence[Contender]) -> dict[str, Any]:
+    """Measure what memory one more idle session takes: of ours and the limit twice."""
+    rows = []
+    for contender in contenders:
+        runs = 2 if contender in CONTENDERS else 1
+        sizes = [size for _ in range(runs) if (size := _size(contender)) is not None]
+        row: dict[str, Any] = {**contender._asdict(), "all": sizes}
+        if sizes:
+            row["KiB"] = statistics.median(sizes)
+        if sizes and contender.protocol in IDLE_BARS:
+            row["bar"] = bar = IDLE_BARS[contender.protocol]
+            row["is_met"] = row["KiB"] * 0.85 <= bar
+        rows.append(row)
+    return {"rows": rows}
+
+
+def _size(contender: Contender) -> float | None:
+    with Server(contender.server) as server, Clients(server, contender.protocol) as clients:
+        sizes = []
+        try:
+            for sessions in IDLE:
+                clients.do(f"sessions {sessions}")
+                sizes.append(server.memory())
+        except RuntimeError as error:
+            _say(str(error))
+            return None
+    return (sizes[1] - sizes[0]) / (IDLE[1] - IDLE[0])
+
+
+def growth() -> dict[str, Any]:
+    """Measure the server's time for a message, and its memory, from few sessions to many."""
+    rows = []
+    with ExitStack() as stack:
+        resting = []
+        for contender in (NATIVE, *OURS):
+            server = stack.enter_context(Server(contender.server))
+            clients = stack.enter_context(Clients(server, contender.protocol))
+            steps = [_grow(server, clients, sessions) for sessions in SESSIONS]
+            rows.append({**contender._asdict(), "steps": steps})
+            resting.append(clients)
+            _say(f"{contender.protocol}: {[round(one['few_us']) for one in steps]} µs")
+        # At the same time: each server's own CPU time is what counts.
+        for clients in resting:
+            clients.begin(f"rest {REST}")
+        for row, clients in zip(rows, resting, strict=True):
+            row["rest_cores"] = clients.finish()["server_cores"]
+            row["is_met"] = row["rest_cores"] * 0.85 <= REST_BAR
+    return {"rows": rows, "bar": REST_BAR, "seconds": REST}
+
+
+def _grow(server: Server, clients: Clients, sessions: int) -> dict[str, Any]:
+    """Open sessions up to so many; then a hundred of them talk, and then all that can."""
+    before = server.memory()
+    was_open = clients.do(f"sessions {sessions}")["sessions"]
+    memory = server.memory()
+    few = [clients.do("talk 100 0.5")["server_us"] for _ in range(3)]
+    all_of_them = clients.do(f"talk {min(sessions, TALKERS)} 1")["server_us"]
+    return {
+        "sessions": was_open,
+        "KiB": memory,
+        "KiB_more": memory - before,
+        "few_us": statistics.median(few),
+        "all_us": all_of_them,
+    }
+
+
+def loss() -> dict[str, Any]:
+    """Open sessions and lose them all at once, again and again; see what is left of them."""
+    rows = []
+    with Server("ours", RESUME_TIME=str(RESUME_TIME)) as server:
+        empty = _left(server, 0)
+        for protocol in ("our-stream", "our-poll", "our-stream", "our-poll"):
+            with Clients(server, protocol) as clients:
+                clients.do(f"sessions {SESSIONS[-1]}")
+                full = server.memory()
+                clients.do("lose")
+            left = _left(server, empty["tasks"])
+            rows.append({"protocol": protocol, "full_KiB": full, **left})
+            _say(f"{protocol}: {left}")
+    return {"rows": rows, "sessions": SESSIONS[-1], "empty": empty}
+
+
+def _left(server: Server, tasks: int) -> dict[str, int]:
+    """Return what is there after a collection, when no session is left or the time is over."""
+    end = time.monotonic() + _GONE_SECONDS
+    while True:
+        state = {**server.state(), "KiB": server.memory()}
+        if time.monotonic() > end or (not state["sessions"] and state["tasks"] <= tasks or not tasks):
+            return state
+        time.sleep(0.5)
