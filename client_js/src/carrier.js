@@ -580,6 +580,7 @@ export function createCarrier(url, choice, log) {
     if (documents.head && !error && !mine.isProved_) {
       mine.isProved_ = true;
       timeouts = 0;
+      if (mine.name_ !== 'poll') pause = 0;
       choice.prove_(mine.name_);
       cancelTimer();
       atHome().forEach(function (session) {
@@ -599,8 +600,7 @@ export function createCarrier(url, choice, log) {
       pause = 0;
       return attach('ended');
     }
-    pause = nextPause(pause);
-    attachLater(isParked ? pause : Math.min(pause, YIELDING_PAUSE), 'ended');
+    attachLater(isParked ? (pause = nextPause(pause)) : YIELDING_PAUSE, 'ended');
   }
 
   /**
@@ -613,7 +613,10 @@ export function createCarrier(url, choice, log) {
     if (mine !== down) return;
     briefLives = 0;
     choice.fail_(mine.name_, mine.since_, reason);
-    attach(mine.name_ + ' ' + reason);
+    reason = mine.name_ + ' ' + reason;
+    // All have failed: the others are not tried at once.
+    if (pause) attachLater((pause = nextPause(pause)), reason);
+    else attach(reason);
   }
 
   // --- The end -------------------------------------------------------------------------------
@@ -625,7 +628,7 @@ export function createCarrier(url, choice, log) {
     var limit = Math.max(parameters.resume, silence);
     var time = now();
     sessions.forEach(function (session) {
-      session.tick_(silence, limit);
+      session.tick_(silence, limit, pause);
     });
     if (!atHome().length || isSuspended) return unpark();
     if (time - heardAt > limit) die('timeout');

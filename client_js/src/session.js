@@ -242,6 +242,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var isResume = state === OPEN;
     var secret = carrier.secret_;
     var ack = connection.taken_;
+    var hasSaid = false;
     var triedAt = (dialedAt = now());
     var mine = createLink(
       Native,
@@ -288,6 +289,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       /** @type {any[]} */
       var data = ['head', 1, secret, session.number_, carrier.node_];
       mine.send_(document(data.concat(more)));
+      hasSaid = true;
     }
 
     function stop() {
@@ -303,7 +305,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       if (wasLinked) return lose();
       if (!wasProved) choice.fail_('websocket', triedAt, 'unproved');
       // Its head may have made it the home for the server: the carrier names the session again.
-      if (session.isHome_) carrier.adopt_(session, 'lost');
+      if (session.isHome_ && hasSaid) carrier.adopt_(session, 'lost');
       if (state === OPEN) recover();
       else if (!choice.hasHTTP_() || tries >= TRIES) tryPlain();
       else if (!isAsked || wasProved) ask(0);
@@ -449,8 +451,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
     /**
      * @param {number} silence after which a transport is not believed in
      * @param {number} limit after which a session is given up
+     * @param {number} outage whether all transports fail
      */
-    tick_: function (silence, limit) {
+    tick_: function (silence, limit, outage) {
       var time = now();
       var isLost = state === OPEN && !session.isHome_ && !isLinked;
       if (connection.isClosing_() && !closingAt) closingAt = time;
@@ -462,7 +465,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         fail('timeout');
       } else if (isLinked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
-      else if (session.isHome_ && !link && choice.pick_() === 'websocket') dial();
+      else if (session.isHome_ && !link && !outage && choice.pick_() === 'websocket') dial();
       // The last ack may have gone with an attach.
       settle();
     },
