@@ -77,13 +77,13 @@ class Session:
     __slots__ = (
         "__weakref__",
         "_answer_by",
-        "_closed_at",
         "_has_told",
         "_is_failed",
         "_loop",
         "_made_at",
         "_receivers",
         "_senders",
+        "_unaware_until",
         "_why",
         "attached",
         "attaches",
@@ -141,7 +141,7 @@ class Session:
         self._has_told = False
         # Whether the other end of a relay broke the protocol: see `gone`.
         self._is_failed = False
-        self._closed_at = 0.0
+        self._unaware_until = 0.0
         # Until when an application that answers closes itself may do so.
         self._answer_by: float | None = None
         self.on_over: list[Callable[[Session], None]] = []
@@ -235,17 +235,13 @@ class Session:
 
     @property
     def _is_unaware(self) -> bool:
-        """Whether the application still answers what came before the page's close.
+        """Whether the application still answers what came before the page's close or `bye`.
 
         Natively that is a race of two frames on the wire. Here they often come in one upload, and
         an application that echoes the last message should not fail for it: the page hears nothing
         after its close anyway. One that never receives learns of the close soon all the same.
         """
-        return (
-            self.connection.close_taken is not None
-            and not self._has_told
-            and self._loop.time() < self._closed_at + _UNAWARE_SECONDS
-        )
+        return not self._has_told and self._loop.time() < self._unaware_until
 
     @property
     def owes_close(self) -> bool:
@@ -347,13 +343,14 @@ class Session:
             return
         code, reason = connection.close_taken
         self._why = self._why or "its page closed it"
-        self._closed_at = self._loop.time()
+        now = self._loop.time()
+        self._unaware_until = now + _UNAWARE_SECONDS
         if connection.state is State.CLOSE_TAKEN:
             if self.extension.get("answers_close"):
                 # The application relays a close handshake whose other end is elsewhere.
-                self._answer_by = self._closed_at + self.config.close_timeout
+                self._answer_by = now + self.config.close_timeout
             else:
-                connection.send_close(self._closed_at, code, reason)
+                connection.send_close(now, code, reason)
         self._end(_disconnect(code, reason))
 
     def reject(self, error: RemoteProtocolError) -> None:
@@ -430,6 +427,7 @@ class Session:
     def _leave_by_bye(self) -> None:
         if not self.connection.is_over:
             self._why = self._why or "its page went away"
+            self._unaware_until = self._loop.time() + _UNAWARE_SECONDS
             self.connection.fail()
             self._end(Disconnect(CloseCode.GOING_AWAY, ""))
 

@@ -181,8 +181,12 @@ async def test_bye_with_what_was_left(served: Served) -> None:
     endpoint = await served.play(page)
     await page.upload(section(1, 0, 1), text("one"))
     assert await bye(page, section(1, 0, 1), document("last", 2), text("one"), text("two")) == 204
-    assert await endpoint.texts(2) == ["one", "two"]
+    for expected in ("one", "two"):
+        assert await endpoint.texts(1) == [expected]
+        await endpoint.send("send", text="an echo of what came before the page had left")
     assert await endpoint.disconnect() == (1001, "")
+    with pytest.raises(OSError):
+        await endpoint.send("send", text="and now it is told")
     endpoint.leave()
 
 
