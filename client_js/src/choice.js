@@ -110,13 +110,14 @@ export function createChoice(names, origin) {
      * @param {string} reason
      */
     fail_: function (name, triedAt, reason) {
-      reasons[name] = reason;
-      if (now() - failedAt[name] < EPISODE) triedAt = failedAt[name];
-      failedAt[name] = now();
-      suspects[name] = true;
-      if (choice.reachedAt_ > triedAt) remember(key(name));
       // What holds the one back holds the other: they differ in their form alone.
-      if (name === 'stream') choice.fail_('xhr-stream', triedAt, reason);
+      (/stream/.test(name) ? ['stream', 'xhr-stream'] : [name]).forEach(function (each) {
+        var since = now() - failedAt[each] < EPISODE ? failedAt[each] : triedAt;
+        reasons[each] = reason;
+        failedAt[each] = now();
+        suspects[each] = true;
+        if (choice.reachedAt_ > since) remember(key(each));
+      });
     },
   };
   return choice;
