@@ -4,8 +4,10 @@
 
 Each transport has a laboratory of its own, which changes again and again between the modes that let
 this transport through, with a reset of all connections in between; pages of Chromium, which choose
-for themselves, go through all modes. It prints what became of the sessions, and the resident memory
-of the server.
+for themselves, go through all modes. It prints what became of the sessions, why the server ended
+them, and the resident memory of the server. No message may be lost, repeated or altered; a session
+may end early where its page could not reach the server for the resume time (docs/protocol.md
+section 7.2), which happens on a machine that is too busy for so many.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -41,6 +44,13 @@ PACE = 1.0  # seconds between two messages of a client, on average
 CHANGE = 20.0  # seconds between two modes, on average
 SAMPLE = 5.0  # seconds between two looks at the memory
 PATIENCE = 240  # seconds for a session, some sixty of which it needs
+
+ENDED = re.compile(r"session \S+ ended with (\d+) on .* after [0-9.]+ s: ([^;]*);")
+NAMED = {
+    ("1001", "its page went away"),  # at the end of the run
+    ("4000", "its page closed it"),
+    ("1006", "its page has not been heard of for the resume time"),
+}
 
 
 @dataclass
@@ -126,6 +136,9 @@ async def page(url: str, outcome: Outcome, stack: AsyncExitStack) -> None:
             with anyio.fail_after(PATIENCE):
                 async with new_page(browser, script=talks.SCRIPT) as tab:
                     await tab.goto(url)
+                    if not await tab.evaluate("'WebSocketEmulation' in self"):
+                        outcome.tell("page not loaded", "without the shim")
+                        continue
                     came = await tab.evaluate(talks.EXCHANGE, options)
         except (PageError, TimeoutError) as error:
             outcome.tell("page not loaded", error)
@@ -190,11 +203,20 @@ def report(server: Server, outcome: Outcome) -> bool:
     ratio = memory[-1][1] / fifth
     print(f"sessions: {counts['tried']} tried, {counts['complete']} complete")
     print(f"sessions not opened: {counts['not opened']}, ended early: {counts['ended']}")
+    ends = Counter(ENDED.findall(server.log()))
+    for (code, why), count in ends.most_common():
+        print(f"ended by the server's account with {code}, {why}: {count}")
     print(f"pages not loaded: {counts['page not loaded']}")
     print(f"messages: {counts['messages']}, sessions with a wrong one: {counts['altered']}")
     print(f"starts of the application: {starts}")
     print(f"memory: {fifth:.1f} MiB after a fifth, {memory[-1][1]:.1f} at the end ({ratio:.3f})")
-    return not counts["altered"] and not counts["ended"] and starts <= counts["tried"]
+    early = sum(count for (code, _), count in ends.items() if code == "1006")
+    return (
+        not counts["altered"]
+        and counts["ended"] <= early
+        and ends.keys() <= NAMED
+        and starts <= counts["tried"]
+    )
 
 
 def main() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -12,6 +14,9 @@ from starlette.websockets import WebSocket
 from emulation import Config, WebSocketEmulation
 from tests.apps.numbered_app import numbered
 from tests.apps.starlette_app import page
+
+logging.basicConfig(format="%(message)s")
+logging.getLogger("emulation.diary").setLevel(logging.INFO)
 
 starts = 0
 
