@@ -100,6 +100,9 @@ async def test_demo_loses_nothing_when_every_transport_is_cut(browser: Browser) 
             requests = await seen_by_the_server(page)
             for transport, verb in VERBS.items():
                 assert requests[transport].keys() & {"native", *VERBS.values()} == {verb}, requests
+            automatic = page.locator("#panel-automatic")
+            await automatic.locator("select").first.select_option("refuse")
+            await expect(automatic.locator(".state")).to_have_text("over stream", timeout=10_000)
             assert demo.interrupt() == 0
         assert "Traceback" not in demo.log()
 

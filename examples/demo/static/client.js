@@ -48,8 +48,12 @@ function roundTrip(number) {
 }
 
 function tell(what, detail) {
-  frameElement?.dispatchEvent(new parent.CustomEvent(`member:${what}`, { detail }));
+  parent.postMessage({ what, detail }, "*");
 }
+
+addEventListener("message", ({ source, data }) => {
+  if (source === parent) say(data.say);
+});
 
 socket.onopen = () => {
   tell("open", {});

@@ -1,5 +1,5 @@
 // Shows six pages of the application side by side. Each runs in a frame of its own and reports by
-// events; here they are counted and drawn.
+// messages; here they are counted and drawn.
 
 const TRANSPORTS = {
   websocket: "a native WebSocket, replaced when it breaks",
@@ -9,6 +9,8 @@ const TRANSPORTS = {
   poll: "long-polling: an answer for each request",
   automatic: "the best that the network lets through",
 };
+// Two names of this machine are two hosts to a browser.
+const LOOPBACK = { "127.0.0.1": "localhost", localhost: "127.0.0.1" };
 const COUNTED = ["received", "lost", "duplicated", "reordered"];
 const NOTHING = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
 const BUCKET = 250;
@@ -78,23 +80,28 @@ class Panel {
   }
 
   /** Load the page of the application in a frame, and listen to what it tells. */
-  start() {
-    const query = new URLSearchParams({ transport: this.transport, member: this.member });
+  start(more = {}) {
+    const query = new URLSearchParams({ transport: this.transport, member: this.member, ...more });
     this.before = { down: this.total("down"), up: this.total("up") };
     this.down = this.up = NOTHING;
     this.frame?.remove();
-    this.frame = element("iframe", { src: `client.html?${query}`, title: this.transport });
-    const on = (what, heard) =>
-      this.frame.addEventListener(`member:${what}`, ({ detail }) => heard.call(this, detail));
-    on("open", this.opened);
-    on("message", this.received);
-    on("transport", this.moved);
-    on("close", this.closed);
+    const page = new URL(`client.html?${query}`, location.href);
+    // The panels of forced transports hold the connections that a browser has to one host.
+    if (this.transport === "automatic") page.hostname = LOOPBACK[page.hostname] ?? page.hostname;
+    this.frame = element("iframe", { src: page.href, title: this.transport });
     this.isClosed = false;
     this.carrier = "";
     this.show("connecting");
     this.offer("Cut");
     this.root.append(this.frame);
+  }
+
+  /** Take what the page of the application tells. */
+  hear({ what, detail }) {
+    if (what === "open") this.opened();
+    if (what === "message") this.received(detail);
+    if (what === "transport") this.moved(detail);
+    if (what === "close") this.closed(detail);
   }
 
   opened() {
@@ -156,7 +163,7 @@ class Panel {
 
   say(text) {
     this.said.push(performance.now());
-    this.frame.contentWindow.say(text);
+    this.frame.contentWindow.postMessage({ say: text }, "*");
   }
 
   cut() {
@@ -196,11 +203,8 @@ class Panel {
 
   /** Load the page anew, as one that remembers nothing of this network. */
   startAfresh() {
-    for (const key of Object.keys(localStorage)) {
-      if (key.startsWith("emulation:")) localStorage.removeItem(key);
-    }
     this.log("a new page, which remembers nothing");
-    this.start();
+    this.start({ afresh: "" });
   }
 
   offer(words) {
@@ -359,6 +363,9 @@ async function showWires() {
   }
 }
 
+addEventListener("message", ({ source, data }) => {
+  panels.find(({ frame }) => frame?.contentWindow === source)?.hear(data);
+});
 byId("over").append(...panels.map(({ transport }) => element("option", {}, transport)));
 byId("say").onsubmit = (event) => {
   event.preventDefault();
