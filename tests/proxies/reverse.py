@@ -232,7 +232,13 @@ def _varnish(content: Callable[[Site], str], options: Callable[[Site], Sequence[
         private = ["-n", str(site.directory / "work"), "-s", "default,16m", "-j", "none"]
         return ["-F", *private, "-a", _listening(site), "-f", vcl, *options(site)]
 
-    return Kind("varnishd", configure, needs=["cc"])
+    return Kind("varnishd", configure, _varnish_reload, needs=["cc"])
+
+
+def _varnish_reload(site: Site) -> list[list[str]]:
+    administer = ["varnishadm", "-n", str(site.directory / "work")]
+    vcl = str(site.directory / "default.vcl")
+    return [[*administer, "vcl.load", "anew", vcl], [*administer, "vcl.use", "anew"]]
 
 
 def _varnish_default(site: Site) -> str:
@@ -340,6 +346,7 @@ def _traffic_server(records: Callable[[Site], str], remap: Callable[[Site], str]
         site.write("runroot.yaml", _RUN_ROOT.format(**places))
         return []
 
+    # Without its manager, it is restarted to read anything anew.
     return Kind("traffic_server", configure, variables=_run_root)
 
 

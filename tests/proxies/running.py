@@ -52,11 +52,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Kind:
-    """A proxy in one configuration; `configure` writes it and returns the command's arguments."""
+    """A proxy in one configuration; `configure` writes it and returns the command's arguments.
+
+    `reload` is what makes it read the configuration anew: a signal, commands, or None where only a
+    restart does.
+    """
 
     program: str
     configure: Callable[[Site], Sequence[str]]
-    reload: signal.Signals | None = None
+    reload: signal.Signals | Callable[[Site], Sequence[Sequence[str]]] | None = None
     needs: Sequence[str] = ()
     variables: Callable[[Site], Mapping[str, str]] = lambda site: {}
 
@@ -79,8 +83,16 @@ class Proxy:
 
     def reload(self) -> None:
         """Let the proxy read its configuration anew, as an administrator does."""
-        assert self.kind.reload is not None
-        self.process.send_signal(self.kind.reload)
+        how = self.kind.reload
+        if how is None:
+            _stop(self.process)
+            self.process = _launch(self.kind, self.site)
+            _wait_until_ready(self)
+        elif isinstance(how, signal.Signals):
+            self.process.send_signal(how)
+        else:
+            for command in how(self.site):
+                _run(self.kind, self.site, command)
 
     def log(self) -> str:
         """Return what the proxy has written."""
@@ -163,6 +175,13 @@ def _launch(kind: Kind, site: Site) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _run(kind: Kind, site: Site, command: Sequence[str]) -> None:
+    program = executable(command[0])
+    assert program is not None
+    variables = {**environment(), **kind.variables(site)}
+    subprocess.run([program, *command[1:]], env=variables, check=True, timeout=_START_TIMEOUT)
 
 
 def _wait_until_ready(proxy: Proxy) -> None:

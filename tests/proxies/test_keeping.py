@@ -34,6 +34,10 @@ IMPATIENT = ("nginx", "HAProxy", "Varnish", "Squid")
 # nginx ends the workers of before a second after a reload, and so does HAProxy.
 RELOADED = ("nginx", "HAProxy")
 
+# The others keep their connections; Traffic Server and mitmproxy are restarted, and drop them.
+KEEPING = ("Apache", "Varnish", "Squid", "Traffic Server", "mitmproxy")
+AFTERWARDS = 5  # seconds of talk behind a reload
+
 
 class Talk(NamedTuple):
     """A socket, and the token by which the application knows it."""
@@ -99,6 +103,34 @@ async def test_nothing_is_lost_when_the_proxy_is_reloaded(servers: Servers, name
             proxy.reload()
             await asyncio.gather(*conversations)
             await asyncio.gather(*(end(each, server.url) for each in talks))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", KEEPING)
+async def test_nothing_is_lost_when_another_proxy_is_reloaded(servers: Servers, name: str) -> None:
+    server = servers.get(DEFAULT)
+    with running(RECOMMENDED[name], [server.port]) as proxy, anyio.fail_after(TIMEOUT):
+        async with AsyncExitStack() as stack:
+            talks = [
+                await stack.enter_async_context(talk(proxy, transport)) for transport in TRANSPORTS
+            ]
+            is_over = asyncio.Event()
+            conversations = [asyncio.create_task(talk_until(each.ws, is_over)) for each in talks]
+            await asyncio.to_thread(proxy.reload)
+            await asyncio.sleep(AFTERWARDS)
+            is_over.set()
+            await asyncio.gather(*conversations)
+            talks.append(await stack.enter_async_context(talk(proxy, "poll")))
+            await asyncio.gather(*(end(each, server.url) for each in talks))
+
+
+async def talk_until(ws: WebSocket, is_over: asyncio.Event) -> None:
+    """Send numbers and have them back until it is over."""
+    number = 0
+    while not is_over.is_set():
+        await echo(ws, str(number))
+        number += 1
+        await asyncio.sleep(0.01)
 
 
 async def talk_until_gone(ws: WebSocket, proxy: Proxy, before: set[int]) -> None:
