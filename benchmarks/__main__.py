@@ -77,7 +77,7 @@ class Workload(NamedTuple):
     # So many stay open from turn to turn; the arguments are then a step of the load.
     sessions: int = 0
     # After so many seconds no further turn begins.
-    seconds: float = 120
+    seconds: float = 115
 
 
 WORKLOADS = (
@@ -111,7 +111,7 @@ WORKLOADS = (
         (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
         (Bar(OUR_STREAM, NATIVE, 1.4, True), Bar(OUR_POLL, NATIVE, 1.4, True)),
         "p50_us",
-        seconds=60,
+        seconds=40,
     ),
     Workload(
         "big",
@@ -119,7 +119,7 @@ WORKLOADS = (
         ("echo", "1", "1", str(1 << 20), "0.1", "0.4"),
         (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PEERS),
         (Bar(OUR_STREAM, RAW_STREAM, 0.8), Bar(OUR_POLL, RAW_POLL, 0.8)),
-        seconds=90,
+        seconds=65,
     ),
     Workload(
         "open",
@@ -128,7 +128,7 @@ WORKLOADS = (
         (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
         (Bar(OUR_STREAM, NATIVE, 0.9), Bar(OUR_POLL, NATIVE, 0.9)),
         is_fresh=True,
-        seconds=100,
+        seconds=85,
     ),
     Workload(
         "fanout",
@@ -138,7 +138,7 @@ WORKLOADS = (
         (Bar(OUR_STREAM, NATIVE, 1.2, True),),
         "ms",
         sessions=5000,
-        seconds=120,
+        seconds=110,
     ),
 )
 
@@ -272,13 +272,8 @@ def taker(
         if name not in servers:
             servers[name] = stack.enter_context(Server(name))
         return lambda: load(servers[name], protocol, *workload.arguments)
-    clients = stack.enter_context(Clients(stack.enter_context(Server(name)), protocol))
-    try:
-        clients.do(f"sessions {workload.sessions}")
-    except RuntimeError as error:
-        _say(str(error))
-        return lambda: None
-    return lambda: take_step(clients, " ".join(workload.arguments))
+    crowd = stack.enter_context(Crowd(contender, workload.sessions))
+    return lambda: crowd.take(" ".join(workload.arguments))
 
 
 def take_fresh(workload: Workload, contender: Contender) -> dict[str, Any] | None:
@@ -287,13 +282,37 @@ def take_fresh(workload: Workload, contender: Contender) -> dict[str, Any] | Non
         return load(server, contender.protocol, *workload.arguments)
 
 
-def take_step(clients: Clients, step: str) -> dict[str, Any] | None:
-    """Take one sample of sessions that stay; None where the server failed."""
-    try:
-        return clients.do(step)
-    except (RuntimeError, BrokenPipeError) as error:
-        _say(str(error))
-        return None
+class Crowd:
+    """Sessions that stay open from sample to sample; new ones where they did not."""
+
+    def __init__(self, contender: Contender, sessions: int) -> None:
+        self._contender = contender
+        self._sessions = sessions
+        self._stack = ExitStack()
+        self._clients: Clients | None = None
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def take(self, step: str) -> dict[str, Any] | None:
+        """Take one sample; None where the server failed."""
+        try:
+            return (self._clients or self._open()).do(step)
+        except (RuntimeError, OSError) as error:
+            _say(f"{', '.join(self._contender)}: {error}")
+            self._clients = None
+            self._stack.close()
+            return None
+
+    def _open(self) -> Clients:
+        server = self._stack.enter_context(Server(self._contender.server))
+        clients = self._stack.enter_context(Clients(server, self._contender.protocol))
+        clients.do(f"sessions {self._sessions}")
+        self._clients = clients
+        return clients
 
 
 def is_quiet(sample: dict[str, Any]) -> bool:

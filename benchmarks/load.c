@@ -43,6 +43,7 @@
 #define ACK_BYTES (256 * 1024)
 #define OPENING 32            /* sessions that are opened at a time */
 #define NAME 23
+#define KEEP 3000000000u      /* ns; servers close what is idle for 5 s or more */
 
 enum protocol {
     OUR_WS, OUR_STREAM, OUR_POLL, OUR_SSE,
@@ -67,6 +68,7 @@ typedef struct {
     bool wants_out, closes;
     int status;
     size_t left, need;
+    uint64_t idle_since;
     buffer in, out;
     struct client *client;
 } conn;
@@ -255,6 +257,7 @@ static void open_conn(conn *which) {
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, which->fd, &event);
     which->state = IDLE;
     which->need = 0;
+    which->idle_since = 0;
 }
 
 static void flush(conn *which) {
@@ -282,6 +285,8 @@ static void flush(conn *which) {
 /* Every request has what a browser's would have, Origin included. */
 static void request(conn *which, const char *method, const char *path, const char *type,
                     const char *body, size_t size) {
+    if (which->state == IDLE && which->idle_since && now() - which->idle_since > KEEP)
+        close_conn(which);
     if (which->state == CLOSED) open_conn(which);
     if (which->state != IDLE) die("two requests on one connection");
     buffer *out = &which->out;
@@ -953,6 +958,7 @@ static void take_answer(client *c) {
 
 static void on_end(conn *which) {
     client *c = which->client;
+    which->idle_since = now();
     if (which->closes) close_conn(which);
     if (which == &c->up) {
         if (is_ours()) take_answer(c);

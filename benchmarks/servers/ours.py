@@ -59,11 +59,14 @@ async def _state(send: Any) -> None:
 
 
 # Who opens thousands of sessions a second, and leaves them, is over the default limits at once.
+_defaults = Config()
+_resume_time = float(os.environ.get("RESUME_TIME", _defaults.resume_time))
 app = WebSocketEmulation(
     echo,
     config=Config(
         max_sessions=500_000,
         max_carriers=500_000,
-        resume_time=float(os.environ.get("RESUME_TIME", Config().resume_time)),
+        resume_time=_resume_time,
+        nonce_time=min(_resume_time, _defaults.nonce_time),
     ),
 )
