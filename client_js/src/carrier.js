@@ -1,4 +1,4 @@
-import { createBody, createDecoder, DOCUMENT, document, nameOf } from './codec.js';
+import { createBody, createDecoder, document, nameOf } from './codec.js';
 import { holdSlot } from './memory.js';
 import { hasBinary, post } from './request.js';
 import { scope } from './scope.js';
@@ -19,8 +19,8 @@ import { listen } from './transports/sse.js';
  * @property {string} name_ of the transport
  * @property {number} number_
  * @property {number} frames_ that came, the head included
- * @property {boolean} hasNews_ whether numbered frames or more credit came
- * @property {Documents} documents_ `head` is among them where the answer is ours
+ * @property {Documents} documents_ by their names; '' is news: numbered frames or more credit
+ *   `head` is among them where the answer is ours
  * @property {number} since_
  * @property {number} heardAt_ when the last of it came
  * @property {boolean} isOurs_ and unaltered
@@ -95,7 +95,7 @@ export function createCarrier(url, choice, log) {
   var host = url.split('/')[2];
   var queue = (queues[host] = queues[host] || []);
   // The tabs of a browser share its connections to a host.
-  var slots = host + ' slot ';
+  var slots = host + ' ';
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
   var parameters = {};
@@ -122,7 +122,7 @@ export function createCarrier(url, choice, log) {
   var attachReason = '';
   var heardAt = 0;
   var pause = 0;
-  var timeouts = 0;
+  var patience = PROOF_SECONDS;
   var cancelTimer = nothing;
   var briefLives = 0;
   // How long the server may be silent on a downstream, if its own figures are too long.
@@ -180,12 +180,9 @@ export function createCarrier(url, choice, log) {
     /** @param {Frame} frame */
     function apply(frame) {
       var data = frame.data_;
-      if (frame.type_ < DOCUMENT) {
-        reading.hasNews_ = true;
-        if (session) session.connection_.receive_(next++, frame);
-      }
       var name = nameOf(frame);
-      if (name) reading.documents_[name] = data;
+      reading.documents_[name] = data;
+      if (!name && session) session.connection_.receive_(next++, frame);
       if (name === 'section' || name === 'gone') {
         session = sessions.filter(function (one) {
           return one.number_ === data[1];
@@ -196,7 +193,7 @@ export function createCarrier(url, choice, log) {
         else session.connection_.acknowledge_(data[2]);
       } else if (name === 'credit') {
         // A poll may be answered for its sake.
-        if (session && session.connection_.credit_(data)) reading.hasNews_ = true;
+        if (session && session.connection_.credit_(data)) reading.documents_[''] = data;
       } else if (name === 'secret') learn(data);
       else if (name === 'written') checkWritten(data[1], data[2]);
       else if (name === 'ping') isPinged = true;
@@ -228,7 +225,6 @@ export function createCarrier(url, choice, log) {
       name_: name,
       number_: body.number_,
       frames_: 0,
-      hasNews_: false,
       documents_: {},
       since_: now(),
       heardAt_: now(),
@@ -265,14 +261,14 @@ export function createCarrier(url, choice, log) {
    * @param {number} seconds that the answer may take
    */
   function send(reading, target, body, seconds) {
-    reading.abort_ = post(
+    return (reading.abort_ = post(
       target,
       body.finish_(),
       reading.name_ === 'stream',
       seconds + REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND,
       reading.push_,
       reading.end_
-    );
+    ));
   }
 
   /**
@@ -285,8 +281,7 @@ export function createCarrier(url, choice, log) {
    */
   function call(target, body, done) {
     var reading = read(body, 'poll', done);
-    send(reading, target, body, 0);
-    return reading.abort_;
+    return send(reading, target, body, 0);
   }
 
   /**
@@ -530,7 +525,7 @@ export function createCarrier(url, choice, log) {
     var name = choice.pick_(true, !isParked && 'poll');
     if (!name) {
       // All have failed: it is the network or the server. Begin again with the best one.
-      timeouts = 0;
+      patience = PROOF_SECONDS;
       return attachLater((pause = nextPause(pause)), reason);
     }
     var transport = transports[name];
@@ -545,8 +540,8 @@ export function createCarrier(url, choice, log) {
     var mine = read(body, name, check);
     down = mine;
     if (name !== 'poll') {
-      cancelTimer = after(timeouts ? PROOF_SECONDS / 2 : PROOF_SECONDS, function () {
-        timeouts++;
+      cancelTimer = after(patience, function () {
+        patience = PROOF_SECONDS / 2;
         giveUp(mine, 'timeout');
       });
     }
@@ -579,7 +574,7 @@ export function createCarrier(url, choice, log) {
     if (documents.head) heardAt = now();
     if (documents.head && !error && !mine.isProved_) {
       mine.isProved_ = true;
-      timeouts = 0;
+      patience = PROOF_SECONDS;
       if (mine.name_ !== 'poll') pause = 0;
       choice.prove_(mine.name_);
       cancelTimer();
@@ -596,7 +591,7 @@ export function createCarrier(url, choice, log) {
     }
     if (!mine.isProved_) return giveUp(mine, 'failed');
     // An answer which is empty, and early, must not become a loop.
-    if (mine.hasNews_ || now() - mine.since_ > Math.min(parameters.poll, wait) / 2) {
+    if (documents[''] || now() - mine.since_ > Math.min(parameters.poll, wait) / 2) {
       pause = 0;
       return attach('ended');
     }
@@ -627,11 +622,13 @@ export function createCarrier(url, choice, log) {
     var silence = 2 * parameters.heartbeat + 5;
     var limit = Math.max(parameters.resume, silence);
     var time = now();
+    // A native socket that fails would disturb what is being tried.
+    var isTrying = pause || (down && down.name_ !== 'poll' && !down.isProved_);
     sessions.forEach(function (session) {
-      session.tick_(silence, limit, pause);
+      session.tick_(silence, limit, isTrying);
     });
-    if (!atHome().length || isSuspended) return unpark();
-    if (time - heardAt > limit) die('timeout');
+    if (!atHome().length || isSuspended) unpark();
+    else if (time - heardAt > limit) die('timeout');
     else if (down && down.isProved_ && time - heardAt > silence) {
       isShortened(Math.min(parameters.heartbeat, wait));
       attach('timeout');
@@ -665,7 +662,8 @@ export function createCarrier(url, choice, log) {
 
   /** Say that the page will not come back (section 11). */
   function bye() {
-    if (!carrier.secret_ || !scope.navigator.sendBeacon) return;
+    var navigator = scope.navigator;
+    if (!carrier.secret_ || !navigator.sendBeacon) return;
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
@@ -673,7 +671,7 @@ export function createCarrier(url, choice, log) {
       body.document_(['last', session.connection_.numbered_()]);
     });
     // Engines without it are missed after a while.
-    scope.navigator.sendBeacon(mark(url, 'bye'), body.finish_());
+    navigator.sendBeacon(mark(url, 'bye'), body.finish_());
   }
 
   /**

@@ -88,8 +88,8 @@ export function createChoice(names, origin) {
      * @returns {string} why the better ones were not
      */
     explain_: function (chosen) {
-      return names
-        .slice(0, Math.max(names.indexOf(chosen), 0))
+      var better = names.slice(0, Math.max(names.indexOf(chosen), 0));
+      return better
         .map(function (name) {
           return ', not ' + name + ': ' + (reasons[name] || 'failed lately');
         })

@@ -93,8 +93,8 @@ function toPayload(frame) {
 function toBytes(frame) {
   var payload = toPayload(frame);
   var rest = payload.length;
-  var head = [rest % 128];
-  while ((rest = Math.floor(rest / 128))) head.unshift((rest % 128) | 128);
+  var head = [rest & 127];
+  while ((rest >>= 7)) head.unshift((rest & 127) | 128);
   return concat([[frame.type_].concat(head), payload]);
 }
 
@@ -233,16 +233,15 @@ export function createDecoder(isBinary, onframe) {
    * @param {number} start
    */
   function emit(frame, start) {
-    isGood = isGood && !!frame;
+    isGood = !!frame;
     if (frame && nameOf(frame) === 'end') isEnded = isGood = frame.data_[1] === start;
-    if (isGood) onframe(/** @type {Frame} */ (frame));
+    if (frame && isGood) onframe(frame);
   }
 
   /** @param {string} line */
   function readLine(line) {
     var elements = fromJSON(line);
-    if (!(elements instanceof Array)) elements = [0];
-    elements.forEach(function (/** @type {any} */ element) {
+    (elements instanceof Array ? elements : [0]).forEach(function (/** @type {any} */ element) {
       if (isGood && !isEnded) emit(fromElement(element), offset);
     });
     offset += line.length + 1;

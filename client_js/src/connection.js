@@ -61,11 +61,10 @@ export function createConnection(sink) {
    */
   function cut(message, limit) {
     var start = message.offset_;
-    if (message.type_ === TEXT) {
-      if (start || message.size_ > limit) return measure(message.data_, start, limit);
-      return { end_: message.data_.length, size_: message.size_ };
-    }
-    var end = Math.min(start + limit, message.size_);
+    var end = message.data_.length;
+    if (!start && message.size_ <= limit) return { end_: end, size_: message.size_ };
+    if (message.type_ === TEXT) return measure(message.data_, start, limit);
+    end = Math.min(start + limit, end);
     return { end_: end, size_: end - start };
   }
 
@@ -129,8 +128,8 @@ export function createConnection(sink) {
   function takeData(frame) {
     var data = frame.data_;
     var isPart = frame.type_ > BINARY;
-    var type = isPart ? frame.type_ - PART : frame.type_;
-    var isText = type === TEXT;
+    var isText = frame.type_ % 2;
+    var type = isText ? TEXT : BINARY;
     if (data === null) return fail(1007);
     if (piecesType && piecesType !== type) return fail(1002);
     bytesTaken += data.length;
@@ -268,10 +267,10 @@ export function createConnection(sink) {
       return state === CLOSE_SENT;
     },
 
-    /** @returns {boolean} whether both sides know that it is over */
+    /** @returns {unknown} whether both sides know that it is over */
     isDone_: function () {
       var isTold = state & FAILED || (state & CLOSE_TAKEN && told === connection.taken_);
-      return !!isTold && !!(state & CLOSE_SENT) && !connection.kept_.length;
+      return isTold && state & CLOSE_SENT && !connection.kept_.length;
     },
   };
   return connection;

@@ -1,4 +1,4 @@
-import { DOCUMENT, document, nameOf } from './codec.js';
+import { document, nameOf } from './codec.js';
 import { createConnection } from './connection.js';
 import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
@@ -221,7 +221,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function answered(documents) {
     if (state !== OPENING || isProved) return;
     var error = documents.error || [];
-    var isRefused = documents.refused || documents.gone || /40[3-7]|41./.test(error[1]);
+    var isRefused = documents.refused || documents.gone || /40[3-7]|41/.test(error[1]);
     if (documents.opened) {
       if (dialedAt) choice.fail_('websocket', dialedAt, 'late');
       // Not closed: see dial.
@@ -256,10 +256,10 @@ export function createSession(url, protocols, Native, carrier, sink) {
         if (link === mine && isLinked) return take(mine, frame);
         var data = frame.data_;
         var name = nameOf(frame);
-        if (link === mine && !session.isHome_ && /^(gone|refused|error)$/.test(name)) {
+        if (link === mine && !session.isHome_ && /gone|refused|error/.test(name)) {
           return fail(name);
         }
-        if (!/^(secret|hello|.*ed)$/.test(name)) return stop();
+        if (!/secret|hello|ed$/.test(name)) return stop();
         choice.prove_('websocket');
         // The open over HTTP was faster: this one works too, for the next socket.
         if (link !== mine) return mine.close_();
@@ -338,11 +338,12 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function take(mine, frame) {
     heardAt = now();
     var data = frame.data_;
-    if (frame.type_ < DOCUMENT) connection.receive_(mine.next_++, frame);
-    else if (data[0] === 'ack') connection.acknowledge_(data[1]);
-    else if (data[0] === 'credit') connection.credit_(data);
-    else if (data[0] === 'ping') sendAck();
-    else if (/^(gone|error)$/.test(data[0])) fail(data[0], data[2] === 1);
+    var name = nameOf(frame);
+    if (!name) connection.receive_(mine.next_++, frame);
+    if (name === 'ack') connection.acknowledge_(data[1]);
+    if (name === 'credit') connection.credit_(data);
+    if (name === 'ping') sendAck();
+    if (/gone|error/.test(name)) fail(name, data[2] === 1);
     flush();
   }
 
@@ -366,8 +367,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (state !== OPEN || session.isHome_ || link) return;
     if (carrier.isDead_) return fail('lost');
     if (hasResumed && choice.hasHTTP_()) return carrier.adopt_(session, 'lost');
-    if (hasResumed) pause = nextPause(pause);
-    after(hasResumed ? pause : 0, retry);
+    after(hasResumed ? (pause = nextPause(pause)) : 0, retry);
     hasResumed = true;
   }
 
@@ -381,9 +381,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (state !== OPEN) return;
     if (session.isHome_) return carrier.flush_();
     if (!link || !isLinked) return;
-    for (var frame = connection.next_(PART_SIZE); frame; frame = connection.next_(PART_SIZE)) {
-      link.send_(frame);
-    }
+    /** @type {Frame | null} */
+    var frame;
+    while ((frame = connection.next_(PART_SIZE))) link.send_(frame);
     if (connection.owesAck_()) sendAck();
     settle();
   }
@@ -451,9 +451,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
     /**
      * @param {number} silence after which a transport is not believed in
      * @param {number} limit after which a session is given up
-     * @param {number} outage whether all transports fail
+     * @param {unknown} isTrying whether the carrier has no transport that is proved
      */
-    tick_: function (silence, limit, outage) {
+    tick_: function (silence, limit, isTrying) {
       var time = now();
       var isLost = state === OPEN && !session.isHome_ && !isLinked;
       if (connection.isClosing_() && !closingAt) closingAt = time;
@@ -465,7 +465,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         fail('timeout');
       } else if (isLinked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
-      else if (session.isHome_ && !link && !outage && choice.pick_() === 'websocket') dial();
+      else if (session.isHome_ && !link && !isTrying && choice.pick_() === 'websocket') dial();
       // The last ack may have gone with an attach.
       settle();
     },

@@ -5,7 +5,7 @@ export function drawToken() {
   var token = '';
   while (token.length < 22) {
     /** @type {any} */
-    var random = [Math.random() * 64];
+    var random = [Math.random() * 256];
     // That of PhantomJS 1.9.8 returns nothing.
     if (scope.crypto && scope.Uint8Array)
       scope.crypto.getRandomValues((random = new Uint8Array(1)));

@@ -12,17 +12,15 @@ export function listen(url, ondata, onend) {
   // PhantomJS 1.9.8 throws for another origin, and then is late like any other.
   var source = new scope.EventSource(url, { withCredentials: true });
 
-  function close() {
-    source.close();
-  }
-
   source.onmessage = function (/** @type {MessageEvent} */ event) {
     ondata(event.data + '\n');
   };
   source.onerror = function () {
     // Its own reconnecting knows nothing of our numbers.
-    close();
+    source.close();
     onend(0, '');
   };
-  return close;
+  return function () {
+    source.close();
+  };
 }
