@@ -18,7 +18,7 @@ from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import echo, page
 from tests.hostile.talks import messages
 
-__all__ = ["brief", "default", "struck"]
+__all__ = ["brief", "default", "patient", "struck"]
 
 HERE = Path(__file__).parent
 
@@ -78,3 +78,6 @@ struck = application(
 
 # A session ends 6 seconds after its page was last heard of: two heartbeats and 5 seconds.
 brief = application(Config(heartbeat=0.5, poll_time=2, resume_time=1))
+
+# Polls are longer than what lies between bears.
+patient = application(Config(heartbeat=4, poll_time=8))

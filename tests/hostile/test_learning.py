@@ -1,0 +1,73 @@
+"""The page learns from what cuts its requests: shorter silences, and smaller uploads."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from playwright.async_api import Browser
+
+from emulation_server.lab import LabThread
+from emulation_server.lab.relay import Entry
+from tests.hostile import talks
+from tests.support.browser import new_page
+from tests.support.faults import LabBefore
+from tests.support.servers import Servers
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+APPLICATION = "tests.hostile.app:patient"
+TIMEOUT = 60
+PATIENCE = 400  # tenths of a second
+WHOLE = 3
+
+# Chromium repeats by itself what is cut on a connection that it has used before.
+CUTS = 6
+LONG = 300_000
+LIMIT = 64 * 1024
+
+
+def requests(lab: LabThread, verb: str) -> list[Entry]:
+    return [entry for entry in lab.log if f"emulation={verb}." in entry.request]
+
+
+@pytest.mark.full
+async def test_polls_become_shorter_than_what_cuts_them(
+    servers: Servers, browser: Browser, lab_before: LabBefore
+) -> None:
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, "maxdur")
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"], script=talks.SCRIPT) as page:
+            await page.goto(lab.url)
+            held = talks.Held(page, server.url)
+            await held.open()
+            await held.say()
+            for _ in range(PATIENCE):
+                await anyio.sleep(0.1)
+                polls = requests(lab, "poll")
+                whole = [not poll.done for poll in polls[:-1]]  # the last one is under way
+                if lab.counts["expired"] and whole[-WHOLE:] == [True] * WHOLE:
+                    break
+            assert 0 < lab.counts["expired"] <= CUTS, polls
+            assert whole[-WHOLE:] == [True] * WHOLE, polls
+            await held.say("still here")
+            assert await held.transport() == "poll"
+
+
+async def test_uploads_become_as_small_as_what_lies_between_takes(
+    servers: Servers, browser: Browser, lab_before: LabBefore
+) -> None:
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, "limit2k", body=LIMIT)
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=["poll"], script=talks.SCRIPT) as page:
+            await page.goto(lab.url)
+            held = talks.Held(page, server.url)
+            await held.open()
+            for _ in range(3):
+                await held.say("x" * LONG)
+    refused = [upload for upload in requests(lab, "send") if upload.status == 413]
+    taken = [upload.sent for upload in requests(lab, "send") if upload.status in (200, 204)]
+    assert refused
+    assert len(refused) < len(taken)
+    assert LIMIT / 2 < max(taken) <= LIMIT
