@@ -24,8 +24,8 @@ import { listen } from './transports/sse.js';
  * @property {number} since_
  * @property {number} heardAt_ when the last of it came
  * @property {boolean} isOurs_ and unaltered
- * @property {boolean} isProved_
- * @property {boolean} isOver_
+ * @property {boolean} [isProved_]
+ * @property {boolean} [isOver_]
  * @property {() => void} abort_
  * @property {(chunk: any) => void} push_
  * @property {import('./request.js').OnEnd} end_
@@ -209,7 +209,7 @@ export function createCarrier(url, choice, log) {
         reading.isOurs_ = isHead && (!head[3] || (head[2] === key && head[3] === body.number_));
       }
       frames.push(frame);
-      if (name !== 'poll' || nameOf(frame) === 'end') applyAll();
+      if (name !== 'poll') applyAll();
     }
 
     function applyAll() {
@@ -229,8 +229,6 @@ export function createCarrier(url, choice, log) {
       since_: now(),
       heardAt_: now(),
       isOurs_: true,
-      isProved_: false,
-      isOver_: false,
       abort_: nothing,
       push_: function (chunk) {
         reading.heardAt_ = now();
@@ -742,9 +740,11 @@ export function createCarrier(url, choice, log) {
      */
     adopt_: function (session, reason) {
       var isFirst = !atHome().length;
-      if (isFirst) heardAt = now();
       session.isHome_ = true;
-      if (isFirst) attach(reason);
+      if (isFirst) {
+        heardAt = now();
+        attach(reason);
+      }
       // Naming it makes the carrier its home; one attach for all that lost theirs at once.
       else if (reason === 'lost') attachLater(0, reason);
       // The transport is proved or not: `open` waits for neither.
