@@ -6,8 +6,8 @@ Each transport has a laboratory of its own, which changes again and again betwee
 this transport through, with a reset of all connections in between; pages of Chromium, which choose
 for themselves, go through all modes. It prints what became of the sessions, why the server ended
 them, and the resident memory of the server. No message may be lost, repeated or altered; a session
-may end early where its page could not reach the server for the resume time (docs/protocol.md
-section 7.2), which happens on a machine that is too busy for so many.
+may end early where its page could not reach the server for the resume time, or never told that it
+has it (docs/protocol.md sections 7.2 and 9), which happens on a machine that is too busy.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ NAMED = {
     ("1001", "its page went away"),  # at the end of the run
     ("4000", "its page closed it"),
     ("1006", "its page has not been heard of for the resume time"),
+    ("1006", "its page has not sent its head (attach_timeout)"),
+    ("1006", "its page closed it before it was open"),
+    ("1006", "no downstream came within 15.0 s (attach_timeout)"),
 }
 
 
