@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ class Workload(NamedTuple):
     # So many stay open from turn to turn; the arguments are then a step of the load.
     sessions: int = 0
     # After so many seconds no further turn begins.
-    seconds: float = 115
+    seconds: float = 105
 
 
 WORKLOADS = (
@@ -183,9 +184,9 @@ def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[
         if options.quick:
             ours = tuple(one for one in workload.contenders if one not in PEERS)
             workload = workload._replace(contenders=ours, seconds=workload.seconds / 8)
-        yield workload.name, lambda workload=workload: compare(workload, pairs)
+        yield workload.name, partial(compare, workload, pairs)
     idle = growth.CONTENDERS if options.quick else (*growth.CONTENDERS, *PEERS)
-    yield "idle", lambda: growth.idle(idle)
+    yield "idle", partial(growth.idle, idle)
     yield "growth", growth.growth
     yield "loss", growth.loss
     yield "page", measure_page

@@ -80,7 +80,9 @@ async def measure(browser: Browser, row: Row, port: int) -> dict[str, float]:
     session = await page.context.new_cdp_session(page)
     # CPU time of the thread, not the time that went by: other processes do not count.
     await session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    await page.evaluate("([kind, transport]) => connect(kind, transport)", [row.kind, row.transport])
+    await page.evaluate(
+        "([kind, transport]) => connect(kind, transport)", [row.kind, row.transport]
+    )
     await page.evaluate(f"burst({BURST})")
     before = await metrics(session)
     echo = await page.evaluate(f"echo({FLIGHT}, {ECHO_SECONDS})")
@@ -105,6 +107,21 @@ async def measure(browser: Browser, row: Row, port: int) -> dict[str, float]:
 
 async def open_page(browser: Browser, row: Row, port: int) -> Page:
     """Open a page of the server's own origin, which knows nothing of it."""
+    body = document(row)
+    page = await (await browser.new_context()).new_page()
+
+    async def fulfil(route: Route) -> None:
+        await route.fulfill(content_type="text/html", body=body)
+
+    await page.route("**/bench.html", fulfil)
+    await page.goto(f"http://127.0.0.1:{port}/bench.html")
+    # What is intercepted is slower.
+    await page.unroute("**/bench.html")
+    return page
+
+
+def document(row: Row) -> str:
+    """Return the page with all scripts that it needs."""
     is_ours = row.server == "ours"
     settings = json.dumps({"transports": [row.transport]})
     scripts = [f"WebSocketEmulation = {settings};"] if is_ours else []
@@ -112,16 +129,7 @@ async def open_page(browser: Browser, row: Row, port: int) -> Page:
     scripts.append((HERE / "page.js").read_text())
     inline = "".join(f"<script>{script}</script>" for script in scripts)
     shim = '<script src="/emulation.js"></script>' if is_ours else ""
-    page = await (await browser.new_context()).new_page()
-
-    async def fulfil(route: Route) -> None:
-        await route.fulfill(content_type="text/html", body=f"<!doctype html>{inline}{shim}")
-
-    await page.route("**/bench.html", fulfil)
-    await page.goto(f"http://127.0.0.1:{port}/bench.html")
-    # What is intercepted is slower.
-    await page.unroute("**/bench.html")
-    return page
+    return f"<!doctype html>{inline}{shim}"
 
 
 async def metrics(session: CDPSession) -> dict[str, float]:
@@ -144,7 +152,12 @@ async def private_memory(browser: Browser) -> int:
     await session.detach()
     renderers = [one for one in found if one["type"] == "renderer"]
     busiest = max(renderers, key=lambda one: float(one["cpuTime"]))
-    lines = Path(f"/proc/{busiest['id']}/smaps_rollup").read_text().splitlines()
+    return private_of(busiest["id"])
+
+
+def private_of(pid: int) -> int:
+    """Return the KiB of a process that no other one shares."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 

@@ -59,14 +59,13 @@ async def _state(send: Any) -> None:
 
 
 # Who opens thousands of sessions a second, and leaves them, is over the default limits at once.
-_defaults = Config()
-_resume_time = float(os.environ.get("RESUME_TIME", _defaults.resume_time))
+# With BRIEF, who is lost is forgotten within seconds.
+_brief: dict[str, Any] = {"heartbeat": 4, "poll_time": 6, "resume_time": 4, "nonce_time": 4}
 app = WebSocketEmulation(
     echo,
     config=Config(
         max_sessions=500_000,
         max_carriers=500_000,
-        resume_time=_resume_time,
-        nonce_time=min(_resume_time, _defaults.nonce_time),
+        **(_brief if "BRIEF" in os.environ else {}),
     ),
 )

@@ -60,7 +60,7 @@ async def opened(servers: Servers, browser: Browser, transport: str) -> AsyncIte
 async def longest_gap(servers: Servers, browser: Browser, transport: str) -> float:
     """Return the shortest of three bursts' longest gaps: the page's own, without the machine's."""
     async with opened(servers, browser, transport) as page:
-        return min([await page.evaluate(HAVE_BURST, BURST) for _ in range(3)])
+        return min([float(await page.evaluate(HAVE_BURST, BURST)) for _ in range(3)])
 
 
 @pytest.mark.parametrize("transport", HTTP)
