@@ -478,7 +478,9 @@ export function createCarrier(url, choice, log) {
    * @returns {boolean} whether that is news
    */
   function isShortened(silence) {
-    if (silence < SILENCE_SECONDS || wait <= silence / 2) return false;
+    // An answer that was forgotten would have come after what was asked for.
+    silence = Math.min(silence, parameters.poll, wait);
+    if (silence < SILENCE_SECONDS) return false;
     wait = silence / 2;
     return true;
   }
@@ -628,7 +630,7 @@ export function createCarrier(url, choice, log) {
     if (!atHome().length || isSuspended) unpark();
     else if (time - heardAt > limit) die('timeout');
     else if (down && down.isProved_ && time - heardAt > silence) {
-      isShortened(Math.min(parameters.heartbeat, wait));
+      isShortened(parameters.heartbeat);
       attach('timeout');
     } else if (down && down.name_ !== 'poll' && Math.abs(time - heardAt - silence / 2) < 0.6) {
       // A heartbeat is late: was it held back? An answer says what was written.

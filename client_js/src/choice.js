@@ -54,9 +54,7 @@ export function createChoice(names, origin) {
 
     /** @returns {boolean} whether any transport over HTTP may be used */
     hasHTTP_: function () {
-      return names.some(function (name) {
-        return !!transports[name];
-      });
+      return names.join() !== 'websocket';
     },
 
     /**

@@ -19,7 +19,7 @@ export var DOCUMENT = 0x40;
 var MAX_LENGTH_BYTES = 5;
 
 /** The one-character names of the JSON form, by type. */
-var NAMES = ['', '', 'b', 't', 'p', 'c'];
+var NAMES = '__btpc';
 
 /**
  * Write a value as ASCII JSON.
@@ -29,7 +29,7 @@ var NAMES = ['', '', 'b', 't', 'p', 'c'];
  */
 export function toJSON(value) {
   return JSON.stringify(value).replace(/[\u007f-\uffff]/g, function (character) {
-    return '\\u' + ('000' + character.charCodeAt(0).toString(16)).slice(-4);
+    return '\\u' + (65536 + character.charCodeAt(0)).toString(16).slice(1);
   });
 }
 
@@ -70,7 +70,7 @@ export function toElement(frame) {
   var data = frame.data_;
   if (frame.type_ === TEXT || frame.type_ === DOCUMENT) return data;
   if (frame.type_ === CLOSE) return ['c'].concat(data);
-  return [NAMES[frame.type_], typeof data === 'string' ? data : encodeBase64(data)];
+  return [NAMES.charAt(frame.type_), typeof data === 'string' ? data : encodeBase64(data)];
 }
 
 /**
@@ -158,9 +158,7 @@ export function createBody(isBinary, number) {
  * @returns {Frame | null}
  */
 function toDocument(data) {
-  return data instanceof Array && typeof data[0] === 'string' && data[0].length > 1
-    ? document(data)
-    : null;
+  return data && typeof data[0] === 'string' && data[0].length > 1 ? document(data) : null;
 }
 
 /**
@@ -180,7 +178,7 @@ export function fromElement(element) {
   if (!element || typeof element[0] !== 'string') return null;
   if (element[0].length !== 1) return toDocument(element);
   var type = NAMES.indexOf(element[0]);
-  if (type < 0) return { type_: UNKNOWN, data_: null };
+  if (type < 2) return { type_: UNKNOWN, data_: null };
   var value = element[1];
   if (type === CLOSE) {
     var reason = element[2] || '';
@@ -222,7 +220,7 @@ function fromPayload(type, payload) {
  */
 export function createDecoder(isBinary, onframe) {
   /** @type {any} */
-  var rest = isBinary ? concat([]) : '';
+  var rest = '';
   // Where `rest` begins in the body.
   var offset = 0;
   var isGood = true;

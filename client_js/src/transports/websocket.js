@@ -29,9 +29,9 @@ import {
  */
 export function fromMessage(data) {
   if (typeof data !== 'string') return { type_: BINARY, data_: new Uint8Array(data) };
-  if (data.charAt(0) !== '\0') return { type_: TEXT, data_: data };
-  data = data.slice(1);
-  if (data.charAt(0) === '\0') return { type_: TEXT, data_: data };
+  var isSpecial = data.charAt(0) === '\0';
+  if (isSpecial) data = data.slice(1);
+  if (!isSpecial || data.charAt(0) === '\0') return { type_: TEXT, data_: data };
   var frame = data.charAt(0) === '[' && fromElement(fromJSON(data));
   return frame && frame.type_ >= CLOSE ? frame : { type_: UNKNOWN, data_: null };
 }
