@@ -36,11 +36,6 @@ export function createChoice(names, origin) {
   /** @type {Record<string, string>} */
   var reasons = {};
 
-  /** @param {string} name */
-  function key(name) {
-    return origin + ' ' + name;
-  }
-
   var choice = {
     /** When a request has reached the server. */
     reachedAt_: -1,
@@ -69,7 +64,7 @@ export function createChoice(names, origin) {
       });
       if (!left.length) suspects = {};
       var good = left.filter(function (name) {
-        return !remembers(key(name));
+        return !remembers(origin + ' ' + name);
       });
       return good[0] || left[0] || '';
     },
@@ -77,7 +72,7 @@ export function createChoice(names, origin) {
     /** Believe in all again: the network is another one. */
     forgive_: function () {
       names.forEach(function (name) {
-        forget(key(name));
+        forget(origin + ' ' + name);
       });
     },
 
@@ -99,7 +94,7 @@ export function createChoice(names, origin) {
       choice.reachedAt_ = now();
       suspects = {};
       delete failedAt[name];
-      forget(key(name));
+      forget(origin + ' ' + name);
     },
 
     /**
@@ -114,7 +109,7 @@ export function createChoice(names, origin) {
         reasons[each] = reason;
         failedAt[each] = now();
         suspects[each] = true;
-        if (choice.reachedAt_ > since) remember(key(each));
+        if (choice.reachedAt_ > since) remember(origin + ' ' + each);
       });
     },
   };

@@ -83,7 +83,7 @@ function toPayload(frame) {
   else if (frame.type_ === CLOSE) {
     data = data.length ? concat([[data[0] >> 8, data[0]], encodeUtf8(data[1] || '')]) : '';
   }
-  return typeof data === 'string' ? encodeUtf8(data) : data;
+  return data.charAt ? encodeUtf8(data) : data;
 }
 
 /**

@@ -83,9 +83,7 @@ export function createConnection(sink) {
     message.offset_ = piece.end_;
     var isLast = piece.end_ === data.length;
     if (isLast) queue.shift();
-    if (start || !isLast) {
-      data = data[message.type_ === TEXT ? 'slice' : 'subarray'](start, piece.end_);
-    }
+    if (start || !isLast) data = (data.subarray || data.slice).call(data, start, piece.end_);
     return { type_: message.type_ + (isLast ? 0 : PART), data_: data, size_: piece.size_ };
   }
 
@@ -238,10 +236,10 @@ export function createConnection(sink) {
      * @returns {boolean} whether it has grown
      */
     credit_: function (document) {
-      var before = creditBytes;
-      creditBytes = Math.max(creditBytes, document[1]);
+      var isNews = document[1] > creditBytes;
+      if (isNews) creditBytes = document[1];
       creditFrames = Math.max(creditFrames, document[2]);
-      return creditBytes > before;
+      return isNews;
     },
 
     /** @returns {number} the ack, which the server now is told */

@@ -24,7 +24,7 @@ var store = (function () {
 })();
 
 // Read once: to read it may be refused.
-var hasStore = !!store.setItem;
+var hasStore = store.setItem;
 
 /**
  * @param {string} name
