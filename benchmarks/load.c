@@ -1212,6 +1212,11 @@ static void on_echo(client *c, uint64_t sent) {
     }
 }
 
+/* Go on until a message has come back, for 20 s at most. */
+static void run_for_an_echo(uint64_t before) {
+    for (uint64_t end = now() + 20000000000u; echoes == before && now() < end;) turn(100);
+}
+
 static double quantile(double share) {
     uint64_t all = 0, seen = 0;
     for (int i = 0; i < STEPS; i++) all += latencies[i];
@@ -1226,14 +1231,17 @@ static double quantile(double share) {
 static void talk(int talkers, double warmup, double seconds) {
     memset(latencies, 0, STEPS * sizeof *latencies);
     on_message = on_echo;
+    uint64_t echoes_before = echoes;
     for (int i = 0; i < talkers; i++) {
         clients[i].pending = window_size;
         upload(&clients[i]);
     }
     run_until(now() + (uint64_t)(warmup * 1e9));
+    run_for_an_echo(echoes_before);
     sample before = take_sample();
     is_measuring = true;
     run_until(before.at + (uint64_t)(seconds * 1e9));
+    run_for_an_echo(before.echoes);
     sample after = take_sample();
     is_measuring = false;
     uint64_t messages = after.echoes - before.echoes;

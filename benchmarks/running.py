@@ -37,6 +37,7 @@ COMMANDS = {
 
 # How long a sample may take at most, opening of its sessions included (seconds).
 _SAMPLE_SECONDS = 60
+_STEP_SECONDS = 110
 _START_SECONDS = 20
 
 
@@ -147,7 +148,7 @@ class Clients:
     def finish(self) -> dict[str, Any]:
         """Wait for what came of the step."""
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], _SAMPLE_SECONDS)[0]:
+        if not select.select([self._process.stdout], [], [], _STEP_SECONDS)[0]:
             raise RuntimeError(f"{self._name}: a step took too long")
         line = self._process.stdout.readline()
         if not line:
