@@ -292,6 +292,24 @@ def test_the_window_lets_the_last_frame_pass_its_end() -> None:
     assert connection.has_room
 
 
+def test_a_window_that_is_full_to_the_byte_has_no_room() -> None:
+    connection = Connection(LIMITS._replace(part_size=50))
+    for _ in range(4):
+        assert connection.has_room
+        connection.send("x" * (LIMITS.window_bytes // 4))
+    assert not connection.has_room
+
+
+def test_an_ack_goes_alone_for_a_quarter_of_the_frames_since_the_last() -> None:
+    connection = Connection(LIMITS)
+    quarter = LIMITS.window_frames // 4
+    for number in range(1, 2 * quarter):
+        connection.take(number, [(TEXT, b"")])
+        assert connection.owes_ack == (number == quarter), number
+        if connection.owes_ack:
+            connection.tell_ack()
+
+
 def test_the_window_counts_frames() -> None:
     connection = Connection(LIMITS)
     for _ in range(LIMITS.window_frames):
