@@ -186,7 +186,7 @@ def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[
             workload = workload._replace(contenders=ours, seconds=workload.seconds / 8)
         yield workload.name, partial(compare, workload, pairs)
     idle = growth.CONTENDERS if options.quick else (*growth.CONTENDERS, *PEERS)
-    yield "idle", partial(growth.idle, idle)
+    yield "idle", partial(growth.idle, idle, 1 if options.quick else 2)
     yield "growth", growth.growth
     yield "loss", growth.loss
     yield "page", measure_page

@@ -36,11 +36,11 @@ def _say(text: str) -> None:
     print(f"         {text}", file=sys.stderr, flush=True)
 
 
-def idle(contenders: Sequence[Contender]) -> dict[str, Any]:
-    """Measure what memory one more idle session takes: of ours twice."""
+def idle(contenders: Sequence[Contender], runs_of_ours: int) -> dict[str, Any]:
+    """Measure what memory one more idle session takes."""
     rows = []
     for contender in contenders:
-        runs = 2 if contender in OURS else 1
+        runs = runs_of_ours if contender in OURS else 1
         sizes = [size for _ in range(runs) if (size := _size(contender)) is not None]
         row: dict[str, Any] = {**contender._asdict(), "all": sizes}
         if sizes:
