@@ -81,7 +81,12 @@ def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function that raises a sentence, and let it be the user's."""
     try:
         return function(*arguments)
-    except (TypeError, ValueError, tls.SSLError) as error:
+    except tls.SSLError as error:
+        raise typer.BadParameter(
+            "a file given for TLS holds no key or certificate in PEM, they are not a pair, or the"
+            f" key's password is wrong: {error}"
+        ) from None
+    except (TypeError, ValueError) as error:
         raise typer.BadParameter(str(error)) from None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.importer import import_from_string
 
 from emulation import Config, WebSocketEmulation
 from emulation_server.admin import make_admin
@@ -74,7 +75,13 @@ class _Main(uvicorn.Server):
         self._operators: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:
+            # Of a TCP address uvicorn says so itself.
+            logger.error("the Unix socket %s cannot be made: %s", self.config.uds, error.strerror)
+            await self.lifespan.shutdown()
+            raise SystemExit(3) from None
         if self.beside is not None:
             # An address that is taken ends the process: uvicorn raises SystemExit.
             self._operators = asyncio.create_task(self.beside.serve())
@@ -125,6 +132,9 @@ def _application(settings: Settings, config: Config, metrics: Metrics) -> App:
     if settings.app:
         loaded = uvicorn.Config(settings.app, log_config=None)
         loaded.load()
+        # uvicorn wraps whatever it finds.
+        if not callable(found := import_from_string(settings.app)):
+            raise ValueError(f"{settings.app} is no ASGI application, but {found!r}.")
         app: App = loaded.loaded_app
         return app
     connector = Connector(

@@ -281,3 +281,11 @@ async def test_unix_socket(backend: str, tmp_path: Path) -> None:
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             answer = await client.get("http://gateway/emulation.js")
         assert answer.status_code == 200
+
+
+async def test_unix_socket_that_cannot_be_made(backend: str, tmp_path: Path) -> None:
+    with processes.running(
+        processes.command("serve", backend, "--unix", str(tmp_path / "missing" / "socket"))
+    ) as process:
+        process.wait_for("cannot be made: No such file or directory")
+        assert process.popen.wait(TIMEOUT) == 3

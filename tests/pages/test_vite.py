@@ -57,10 +57,11 @@ async def test_both_sockets_work(
         async with new_page(browser, transports=transports) as page:
             lines: list[str] = []
             page.on("console", lambda message: lines.append(message.text))
+            # A server that starts transforms modules first, and reloads the page when it is done.
             await page.goto(vite)
-            await expect(page.locator("body")).to_have_text("first")
+            await expect(page.locator("body")).to_have_text("first", timeout=TIMEOUT * 1000)
             while "[vite] connected." not in lines:
-                await page.wait_for_event("console")
+                await anyio.sleep(0.05)
             await page.evaluate("{ self.isSamePage = true; }")
             assert await page.evaluate(ECHO, token) == ["through Vite", False]
             (project / "text.js").write_text("export const text = 'second';\n")

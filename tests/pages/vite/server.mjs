@@ -16,5 +16,8 @@ const server = await createServer({
     proxy: { '/emulation.': target, '/echo': { target, ws: true } },
   },
 });
+// A file that changes before is not noticed.
+const isWatching = new Promise((resolve) => server.watcher.once('ready', resolve));
 await server.listen();
+await isWatching;
 console.log(`http://127.0.0.1:${port}`);
