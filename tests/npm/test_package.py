@@ -116,6 +116,8 @@ async def test_bundlers_bundle_it(
             await page.route("**/emulation.js", lambda route: route.fulfill(body=""))
             await page.goto(servers.get(EMULATED).url)
             await page.add_script_tag(path=output, type="module")
+            # The tag does not wait for a module that is written into it.
+            await page.wait_for_function("self.result", timeout=TIMEOUT * 1000)
             result = await page.evaluate("self.result")
     assert result == {**ECHOED, "transport": "websocket", "isUntouched": True}
 

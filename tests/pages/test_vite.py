@@ -61,7 +61,7 @@ async def test_both_sockets_work(
             await page.goto(vite)
             await expect(page.locator("body")).to_have_text("first", timeout=TIMEOUT * 1000)
             while "[vite] connected." not in lines:
-                await anyio.sleep(0.05)
+                await page.wait_for_event("console", timeout=TIMEOUT * 1000)
             await page.evaluate("{ self.isSamePage = true; }")
             assert await page.evaluate(ECHO, token) == ["through Vite", False]
             (project / "text.js").write_text("export const text = 'second';\n")

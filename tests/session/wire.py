@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -268,7 +268,9 @@ class Page:
         return attach
 
     @asynccontextmanager
-    async def stream(self, *frames: Frame, attach: int | None = None) -> AsyncIterator[Downstream]:
+    async def stream(
+        self, *frames: Frame, attach: int | None = None, statuses: Container[int] = (200,)
+    ) -> AsyncIterator[Downstream]:
         """Attach by a stream; it names socket 1 where nothing else is said."""
         body = encoded(
             self.head(self.next_attach(attach)), *(frames or (section(1),)), form=self.form
@@ -277,7 +279,7 @@ class Page:
         async with self.client.stream(
             "POST", self.url("stream"), content=body, headers=headers
         ) as response:
-            assert response.status_code == 200, await response.aread()
+            assert response.status_code in statuses, await response.aread()
             yield Downstream(response)
 
     async def ticket(self, *frames: Frame, attach: int | None = None) -> str:
