@@ -19,11 +19,16 @@ EXCHANGE = "options => new Promise((done) => exchange(options, done))"
 async def time_to_echo(page: Page, server_url: str) -> tuple[float, str | None]:
     """Return the seconds to the first echo, and the transport on which the application started."""
     token = secrets.token_hex(8)
+    took = await milliseconds_to_echo(page, token)
+    [start] = await recorded.starts(server_url, token)
+    return took / 1000, start["transport"]
+
+
+async def milliseconds_to_echo(page: Page, token: str) -> float:
     took: float = await page.evaluate(
         "path => new Promise((done, fail) => timeToEcho(path, done, fail))", f"/echo?token={token}"
     )
-    [start] = await recorded.starts(server_url, token)
-    return took / 1000, start["transport"]
+    return took
 
 
 class Held:

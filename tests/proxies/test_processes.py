@@ -90,7 +90,7 @@ async def test_page_that_falls_back_stays_at_its_process(
         for _ in range(PAGES):
             async with new_page(browser, script=pages.SCRIPT) as page:
                 await page.goto(lab.url)
-                await page.evaluate("path => timeToEcho(path)", f"/echo?token={token}")
+                await pages.milliseconds_to_echo(page, token)
     assert sum(await starts(processes, token)) == PAGES
 
 
