@@ -1,12 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { dirname, relative, resolve } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, relative, resolve } from 'node:path';
+import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { minify } from 'terser';
-
-// Those of the local names first: gzip likes what is repeated.
-const LETTERS = 'ntreifuocasldvpghmbywxkjqzSTABCDEFGHIJKLMNOPQRUVWXYZ';
+import { assign, findSymbols, improve, rename } from './scripts/names.mjs';
 
 const here = import.meta.dirname;
 const outDir = resolve(here, process.env.OUT_DIR || '../emulation/static');
+const NAMES = resolve(here, 'names.json');
+// With it the names are searched anew, so long (`npm run names`).
+const SEARCH_SECONDS = Number(process.env.SEARCH_SECONDS || 0);
 const { version } = JSON.parse(readFileSync(resolve(here, 'package.json'), 'utf8'));
 
 /** Put the package's version where the source says "__VERSION__". */
@@ -17,31 +19,36 @@ function insertVersion() {
   };
 }
 
-/** A name for each private property, the shortest for the most frequent. */
-function namePrivates(code) {
-  const counts = new Map();
-  for (const [name] of code.matchAll(/\b\w*[^_\W]_\b/g))
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  const names = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a));
-  const { length } = LETTERS;
-  const short = (_, i) => (LETTERS[Math.floor(i / length) - 1] ?? '') + LETTERS[i % length];
-  // Terser's own keys have the dollar sign.
-  return Object.fromEntries(names.map((name, i) => ['$' + name, short(name, i)]));
+/** Give the code of one line its short names; they are bettered first if that is asked for. */
+function shorten(code, map, { file }) {
+  const symbols = findSymbols(code);
+  assign(symbols, JSON.parse(readFileSync(NAMES, 'utf8')));
+  if (SEARCH_SECONDS) {
+    improve(code, symbols, `\n//# sourceMappingURL=${basename(file)}.map\n`, SEARCH_SECONDS);
+    const table = Object.fromEntries(symbols.map(({ key, name }) => [key, name]));
+    writeFileSync(NAMES, JSON.stringify(table, null, 2) + '\n');
+  }
+  const renamed = rename(code, symbols);
+  const mappings = decode(map.mappings).map((segments) =>
+    segments.map(([column, ...source]) => [renamed.toColumn(column), ...source])
+  );
+  return { code: renamed.code, map: { ...map, mappings: encode(mappings) } };
 }
 
 /** Minify; names ending in an underscore are private to the shim and may be shortened. */
 function minifyChunk() {
   return {
     name: 'minify',
-    renderChunk: (code, chunk, { format }) =>
-      minify(code, {
+    async renderChunk(source, chunk, output) {
+      const isScript = output.format === 'iife';
+      const { code, map } = await minify(source, {
         ecma: 5,
-        toplevel: format !== 'iife',
+        toplevel: !isScript,
         // A page may read it.
         keep_fnames: /^WebSocket$/,
         // What gzip likes best, found by trying.
         compress: {
-          passes: 1,
+          passes: 2,
           unsafe_arrows: false,
           unsafe_proto: true,
           hoist_funs: true,
@@ -50,11 +57,12 @@ function minifyChunk() {
           pure_getters: true,
           negate_iife: false,
         },
-        mangle: { properties: { regex: /[^_]_$/, builtins: true } },
-        nameCache: { props: { props: namePrivates(code) } },
+        mangle: !isScript && { properties: { regex: /[^_]_$/, builtins: true } },
         format: { ascii_only: true, comments: false },
-        sourceMap: true,
-      }),
+        sourceMap: { asObject: true },
+      });
+      return isScript ? shorten(code, map, output) : { code, map };
+    },
   };
 }
 

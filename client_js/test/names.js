@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assign, findSymbols, improve, rename } from '../scripts/names.mjs';
+
+const CODE =
+  '(function(){function add(first,second){return first.value_+second.value_+own}' +
+  'var own=1,result=function again(count){try{return count?again(count-1):add({value_:own},' +
+  '{value_:2})}catch(error){return String(error)}};return result(3)})()';
+
+/** @returns {string[]} which places have the same symbol */
+const meaning = (symbols, toColumn) =>
+  symbols
+    .map(({ starts }) =>
+      starts
+        .map(toColumn)
+        .sort((a, b) => a - b)
+        .join()
+    )
+    .sort();
+
+for (const table of [
+  {},
+  { '/0.add': 'n', '/0.own': 'n', '/0/again.count': 'String', value_: 'n' },
+]) {
+  test(`names keep their meaning with the table ${JSON.stringify(table)}`, () => {
+    const symbols = findSymbols(CODE);
+    assign(symbols, table);
+    improve(CODE, symbols, '', 0.1);
+    const { code, toColumn } = rename(CODE, symbols);
+
+    assert.equal((0, eval)(code), (0, eval)(CODE));
+    const variables = symbols.filter(({ scope }) => scope);
+    const found = findSymbols(code);
+    assert.deepEqual(
+      meaning(found, (start) => start),
+      meaning(variables, toColumn)
+    );
+    assert.ok(code.length < CODE.length);
+  });
+}
