@@ -16,6 +16,11 @@ _LOCK = pytest.StashKey[Path]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+    parser.addoption(
+        "--second-attempt",
+        action="store_true",
+        help="try a failed test that drives a real browser once more, and report both",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,6 +45,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         full = [item for item in items if item.get_closest_marker("full")]
         items[:] = [item for item in items if not item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=full)
+    if config.getoption("--second-attempt"):
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=_is_alone)
 
 
@@ -52,6 +61,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with item.config.stash[_LOCK].open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if _is_alone(item) else fcntl.LOCK_SH)
         return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what went wrong in a first attempt: it is no less a defect for the second's success."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"first attempt of {report.nodeid}", sep="_", red=True)
+        terminalreporter.line(report.longreprtext)
+        for title, content in report.sections:
+            terminalreporter.section(title, sep="-")
+            terminalreporter.line(content)
 
 
 def _is_alone(item: pytest.Item) -> bool:

@@ -138,6 +138,7 @@ async def test_server_sees_a_navigation(servers: Servers, browser: Browser, tran
         await page.evaluate("async (t) => { self.socket = await connect('/sink', t); }", token)
         # What is sent last still arrives.
         await page.evaluate("{ socket.send('farewell'); location.href = '/files/blank.html'; }")
+        await page.wait_for_url("**/blank.html")
         [end] = await recorded.disconnects(url, token)
         assert (end["code"], end["received"]) == (1001, 2)
 

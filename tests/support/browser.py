@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from playwright.async_api import Browser, Page, async_playwright
 
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
@@ -21,6 +22,8 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+CLOSING = 20
+"""Seconds that Chromium may take to close a page."""
 
 
 @asynccontextmanager
@@ -72,4 +75,9 @@ async def new_page(
             await context.add_init_script(path=script)
         yield page
     finally:
-        await context.close()
+        # Now and then Chromium does not answer for a page that has just navigated, and Playwright
+        # waits for ever. Such a page ends with its browser.
+        with anyio.move_on_after(CLOSING, shield=True) as closing:
+            await context.close()
+        if closing.cancelled_caught:
+            print(f"Chromium did not close its page within {CLOSING} s.")
