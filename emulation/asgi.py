@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from emulation.config import Config
 from emulation.draining import on_going_down
-from emulation.exceptions import RemoteProtocolError
+from emulation.exceptions import ClientGone, RemoteProtocolError
 from emulation.observing import Statistics
 from emulation.origins import OriginPolicy
 from emulation.registry import Registry
 from emulation.script import Script
-from emulation.transports.exchange import ClientGone, Exchange
+from emulation.transports.exchange import Exchange
 from emulation.transports.headers import allow, check_method, preflight
 from emulation.transports.marker import Marker, split_marker
 from emulation.transports.opening import serve_open

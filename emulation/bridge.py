@@ -13,13 +13,14 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from emulation.exceptions import LocalProtocolError
+from emulation.exceptions import ClientDisconnected, LocalProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.handshake import is_token
 from emulation.registry import going_down
-from emulation.session import ClientDisconnected, Disconnect, Session
+from emulation.session import Disconnect, Session
 
 if TYPE_CHECKING:
+    from emulation.deadlines import Look
     from emulation.registry import Registry
 
 __all__ = ["Accepted", "Binding", "Refused", "Start"]
@@ -71,7 +72,6 @@ class Start:
     """One start of the application, for one `new WebSocket`, whatever is tried or repeated."""
 
     __slots__ = (
-        "__weakref__",
         "_deadline",
         "_headers",
         "_is_cancelled",
@@ -81,10 +81,10 @@ class Start:
         "_task",
         "_waiters",
         "binding",
-        "check_at",
         "decision",
         "joinable_until",
         "key",
+        "look",
         "nonce",
         "session",
     )
@@ -115,7 +115,7 @@ class Start:
         self._status = 0
         self._headers: list[Header] = []
         self._task: asyncio.Task[None] | None = None
-        self.check_at: float | None = None
+        self.look: Look | None = None
         registry.starts[nonce] = self
         self.touch()
 
@@ -240,14 +240,7 @@ class Start:
 
     async def _send(self, event: MutableMapping[str, Any]) -> None:
         kind = event["type"]
-        if self.decision is None:
-            self._send_decision(kind, event)
-        elif isinstance(self.decision, Refused):
-            if kind != "websocket.http.response.body" or not self._status:
-                raise RuntimeError(
-                    f"Unexpected ASGI message '{kind}', after the WebSocket was refused."
-                )
-        elif kind == "websocket.send":
+        if kind == "websocket.send" and type(self.decision) is Accepted:
             message = event.get("bytes")
             if message is None:
                 message = event.get("text")
@@ -255,6 +248,13 @@ class Start:
                     raise LocalProtocolError("'websocket.send' needs 'bytes' or 'text'")
             if not self.session.offer(message):
                 await self._send_later(message)
+        elif self.decision is None:
+            self._send_decision(kind, event)
+        elif isinstance(self.decision, Refused):
+            if kind != "websocket.http.response.body" or not self._status:
+                raise RuntimeError(
+                    f"Unexpected ASGI message '{kind}', after the WebSocket was refused."
+                )
         elif kind == "websocket.close":
             self._send_close(event)
         elif kind == "websocket.fail":
@@ -338,7 +338,9 @@ class _Inbox:
         if not self._connected:
             self._connected = True
             return {"type": "websocket.connect"}
-        message = await self._session.receive()
+        session = self._session
+        while (message := session.next_message()) is None:
+            await session.arrival()
         if type(message) is str:
             return {"type": "websocket.receive", "text": message}
         if isinstance(message, Disconnect):

@@ -13,7 +13,7 @@ from emulation.protocol.frames import Frame, counts, document
 
 if TYPE_CHECKING:
     from emulation.config import Config
-    from emulation.deadlines import Deadlines
+    from emulation.deadlines import Deadlines, Look
     from emulation.protocol.handshake import Section
     from emulation.session import Session
 
@@ -58,7 +58,6 @@ class Carrier:
     """The sockets of one page below one path, and what serves them."""
 
     __slots__ = (
-        "__weakref__",
         "_asked",
         "_config",
         "_deadlines",
@@ -72,9 +71,9 @@ class Carrier:
         "_pinged",
         "_say_ping",
         "attach",
-        "check_at",
         "downstream",
         "key",
+        "look",
         "made_by",
         "named",
         "origin",
@@ -126,7 +125,7 @@ class Carrier:
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
         self._empty_since: float | None = self._heard
-        self.check_at: float | None = None
+        self.look: Look | None = None
         deadlines.watch(self, self._heard + self._silence)
 
     @property
@@ -238,11 +237,6 @@ class Carrier:
         """Note that this downstream writes no more."""
         if self.downstream is downstream:
             self.downstream = None
-
-    @property
-    def is_dirty(self) -> bool:
-        """Whether a socket has something to say."""
-        return bool(self._dirty)
 
     @property
     def has_news(self) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import weakref
 from itertools import count
 from typing import Any, Protocol
 
-__all__ = ["Deadlines", "Guarded", "Patience"]
+__all__ = ["Deadlines", "Guarded", "Look", "Patience"]
 
 logger = logging.getLogger("emulation")
 
@@ -17,10 +16,15 @@ logger = logging.getLogger("emulation")
 _GRAIN = 0.05
 
 
-class Guarded(Protocol):
-    """Something that wants to be looked at; `check_at` is the time of the next look."""
+# When to look at what, and its place among those of one time; at nothing once that was given up. A
+# list, which a heap compares faster than anything with a method for it.
+Look = list[Any]
 
-    check_at: float | None
+
+class Guarded(Protocol):
+    """Something that wants to be looked at; `look` is the next one that is planned."""
+
+    look: Look | None
 
     def check(self, now: float) -> float | None:
         """Do what is due at `now`; return when to look again, None for never."""
@@ -29,12 +33,12 @@ class Guarded(Protocol):
 class Deadlines:
     """Look at each guarded object when its time has come; nothing runs while there is none.
 
-    A deadline keeps nothing alive: what has ended long before it goes, and all that it holds.
+    A planned look keeps its object alive, until the time has come or `forget`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._heap: list[tuple[float, int, weakref.ref[Guarded]]] = []
+        self._heap: list[Look] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
         # When the timer fires; uvloop's handle of a time that has passed does not tell.
@@ -43,14 +47,23 @@ class Deadlines:
 
     def watch(self, guarded: Guarded, when: float) -> None:
         """Look at the object at this time of the loop's clock, or earlier if that was planned."""
-        if guarded.check_at is not None and guarded.check_at <= when:
-            return
-        guarded.check_at = when
-        heapq.heappush(self._heap, (when, next(self._order), weakref.ref(guarded)))
+        look = guarded.look
+        if look is not None:
+            if look[0] <= when:
+                return
+            look[2] = None
+        guarded.look = look = [when, next(self._order), guarded]
+        heapq.heappush(self._heap, look)
         if self._is_firing:
             return  # the earliest of all is armed when it ends
         if self._timer is None or when + _GRAIN < self._fires_at:
             self._arm(when)
+
+    def forget(self, guarded: Guarded) -> None:
+        """Look at the object no more: it has ended."""
+        if guarded.look is not None:
+            guarded.look[2] = None
+            guarded.look = None
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
@@ -63,11 +76,10 @@ class Deadlines:
         self._is_firing = True
         now = self._loop.time()
         while self._heap and self._heap[0][0] <= now:
-            when, _, reference = heapq.heappop(self._heap)
-            guarded = reference()
-            if guarded is None or guarded.check_at != when:
-                continue  # it has gone; or an earlier look was planned, and has been taken
-            guarded.check_at = None
+            guarded: Guarded | None = heapq.heappop(self._heap)[2]
+            if guarded is None:
+                continue  # it has ended, or an earlier look was planned
+            guarded.look = None
             try:
                 again = guarded.check(now)
             except Exception:
@@ -94,7 +106,7 @@ class Patience:
     All have the same time, so they stand in the order of their ends, and one look serves them all.
     """
 
-    __slots__ = ("__weakref__", "_deadlines", "_ends", "_loop", "_seconds", "check_at")
+    __slots__ = ("_deadlines", "_ends", "_loop", "_seconds", "look")
 
     def __init__(
         self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, seconds: float
@@ -103,12 +115,12 @@ class Patience:
         self._loop = loop
         self._seconds = seconds
         self._ends: dict[asyncio.Task[Any], float] = {}
-        self.check_at: float | None = None
+        self.look: Look | None = None
 
     def begin(self, task: asyncio.Task[Any]) -> None:
         """Begin the task's time."""
         self._ends[task] = end = self._loop.time() + self._seconds
-        if self.check_at is None:
+        if self.look is None:
             self._deadlines.watch(self, end)
 
     def end(self, task: asyncio.Task[Any]) -> None:

@@ -1,17 +1,15 @@
 """Write to a parked request for whoever has something to say, who must neither wait nor be hurt.
 
-What is said in one turn of the loop goes out together at its end. Where `send` is the server's own,
-it is run there and then, in no task at all: waking a task for each of many requests costs more than
-what is written. It is different where a middleware stands between: some put deadlines around
-`send`, which belong to the task that runs; a task of the request does the writing there. So it does
-where `send` would wait for a slow reader.
+Where `send` is the server's own, it is run there and then, in no task at all: waking a task for each
+of many requests costs more than what is written. It is different where a middleware stands between:
+some put deadlines around `send`, which belong to the task that runs; a task of the request does the
+writing there. So it does where `send` would wait for a slow reader.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
-from itertools import chain
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from types import MethodType
 from typing import Any, Final
 
@@ -50,73 +48,71 @@ def _is_plain(send: Callable[[Event], Awaitable[None]]) -> bool:
 
 
 class Writer:
-    """Sends the events that `pack` gathers, whenever something was to be said.
+    """Sends the events of `next_event`, whenever something was to be said, until it has none.
 
-    `pack` is called again as long as there was a push meanwhile. `fail` is called within the
-    handling of what either of them has raised.
+    `fail` is called within the handling of what either of them has raised.
     """
 
-    __slots__ = ("_fail", "_is_due", "_is_plain", "_is_writing", "_loop", "_pack", "_send")
+    __slots__ = ("_is_plain", "_is_writing", "_loop", "_send")
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        send: Callable[[Event], Awaitable[None]],
-        pack: Callable[[], Iterable[Event]],
-        fail: Callable[[Exception], None],
+        self, loop: asyncio.AbstractEventLoop, send: Callable[[Event], Awaitable[None]]
     ) -> None:
         self._loop = loop
         self._send = send
-        self._pack = pack
-        self._fail = fail
         self._is_plain = _is_plain(send)
-        self._is_due = False
         self._is_writing = False
 
-    def push(self) -> None:
-        """Note that there is something to say; never waits."""
-        self._is_due = True
+    def next_event(self) -> Event | None:
+        """Return what is to be sent next; None where there is nothing to say."""
+        raise NotImplementedError
+
+    def fail(self, error: Exception) -> None:
+        """Note that nothing more can be sent."""
+        raise NotImplementedError
+
+    def write_soon(self) -> None:
+        """Send all that is said in this turn of the loop together, at its end; never waits."""
         if self._is_writing:
             return
         self._is_writing = True
         if self._is_plain:
             self._loop.call_soon(self._write)
         else:
-            run_beside(self._run(()))
+            run_beside(self._run(None))
+
+    def write(self) -> None:
+        """Send what there is to say, now where that is possible; never waits."""
+        if self._is_writing:
+            return
+        self._is_writing = True
+        if self._is_plain:
+            self._write()
+        else:
+            run_beside(self._run(None))
 
     def _write(self) -> None:
         """Send all there is, as far as nothing waits."""
         try:
-            while self._is_due:
-                self._is_due = False
-                events = iter(self._pack())
-                for event in events:
-                    if self._waits(event):
-                        run_beside(self._run(chain((event,), events)))
-                        return
+            while (event := self.next_event()) is not None:
+                sending = self._send(event)
+                try:
+                    sending.send(None)  # type: ignore[attr-defined]  # a coroutine: see _PLAIN
+                except StopIteration:
+                    continue
+                sending.close()  # type: ignore[attr-defined]  # nothing of it has been sent
+                run_beside(self._run(event))
+                return
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         self._is_writing = False
 
-    def _waits(self, event: Event) -> bool:
-        """Send an event, unless that would wait; nothing of it has been sent then."""
-        sending = self._send(event)
+    async def _run(self, event: Event | None) -> None:
         try:
-            sending.send(None)  # type: ignore[attr-defined]  # a coroutine: see _PLAIN
-        except StopIteration:
-            return False
-        sending.close()  # type: ignore[attr-defined]
-        return True
-
-    async def _run(self, events: Iterable[Event]) -> None:
-        try:
-            for event in events:
+            while event is not None or (event := self.next_event()) is not None:
                 await self._send(event)
-            while self._is_due:
-                self._is_due = False
-                for event in self._pack():
-                    await self._send(event)
+                event = None
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         finally:
             self._is_writing = False

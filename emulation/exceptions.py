@@ -3,11 +3,25 @@
 EmulationError
 ├── LocalProtocolError      our own application did wrong: raised into it
 └── RemoteProtocolError     the peer did wrong: becomes an HTTP answer or a close
+    └── RefusedWith         the same, with more to say in the answer
+OSError
+└── ClientDisconnected      nobody is there any more: raised into an application that sends
+ClientGone                  the client has left in the middle of its request
 """
 
 from __future__ import annotations
 
-__all__ = ["EmulationError", "LocalProtocolError", "RemoteProtocolError"]
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "ClientDisconnected",
+    "ClientGone",
+    "EmulationError",
+    "LocalProtocolError",
+    "RefusedWith",
+    "RemoteProtocolError",
+]
 
 
 class EmulationError(Exception):
@@ -34,3 +48,19 @@ class RemoteProtocolError(EmulationError):
 
     def __str__(self) -> str:
         return f"{self.text} (HTTP {self.status}, close {self.close_code})"
+
+
+class RefusedWith(RemoteProtocolError):
+    """Say in the answer more than the sentence of an error: these frames."""
+
+    def __init__(self, error: RemoteProtocolError, frames: Iterable[Any]) -> None:
+        super().__init__(error.status, error.close_code, error.text)
+        self.frames = tuple(frames)
+
+
+class ClientDisconnected(OSError):
+    """Tell an application that sends that nobody is there (ASGI: an OSError)."""
+
+
+class ClientGone(Exception):
+    """The client has left in the middle of its request; there is nobody to answer."""

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Protocol
 
 from emulation.carrier import Carrier
-from emulation.deadlines import Deadlines, Patience
+from emulation.deadlines import Deadlines, Look, Patience
 from emulation.exceptions import RemoteProtocolError
 from emulation.observing import Statistics
 from emulation.protocol.close import CloseCode
@@ -64,7 +64,7 @@ class Registry:
         self.is_going_down = False
         self._clients: Counter[str] = Counter()
         self._graves: deque[tuple[float, Session]] = deque()
-        self.check_at: float | None = None
+        self.look: Look | None = None
         self._warned_of_node = False
         self._silent_until: dict[str, float] = {}
 
@@ -128,6 +128,7 @@ class Registry:
         """Forget a carrier; a downstream that is ending still says what is left to say."""
         if self.carriers.get(carrier.key) is carrier:
             del self.carriers[carrier.key]
+            self.deadlines.forget(carrier)
 
     def _drop_empty_carriers(self) -> None:
         for carrier in list(self.carriers.values()):
@@ -230,7 +231,9 @@ class Registry:
         return self._graves[0][0] if self._graves else None
 
     def _forget(self, session: Session) -> None:
-        self.starts.pop(session.nonce, None)
+        start = self.starts.pop(session.nonce, None)
+        if start is not None:
+            self.deadlines.forget(start)
         if session.carrier is not None:
             session.carrier.forget(session)
 

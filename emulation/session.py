@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from emulation import diary
-from emulation.exceptions import RemoteProtocolError
+from emulation.exceptions import ClientDisconnected, RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.connection import Connection, Limits, State
 from emulation.protocol.frames import Frame, counts
@@ -18,20 +18,16 @@ from emulation.protocol.handshake import is_count
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
     from emulation.config import Config
-    from emulation.deadlines import Deadlines
+    from emulation.deadlines import Deadlines, Look
     from emulation.protocol.handshake import Section
 
-__all__ = ["ClientDisconnected", "Disconnect", "Home", "Session", "limits_of"]
+__all__ = ["Disconnect", "Home", "Session", "limits_of"]
 
 logger = logging.getLogger("emulation.session")
 
 
 # How long an application may go on sending after a close that it has not been told of (seconds).
 _UNAWARE_SECONDS = 1.0
-
-
-class ClientDisconnected(OSError):
-    """Tell an application that sends that nobody is there (ASGI: an OSError)."""
 
 
 class Disconnect(NamedTuple):
@@ -75,7 +71,6 @@ class Session:
     """
 
     __slots__ = (
-        "__weakref__",
         "_answer_by",
         "_has_told",
         "_is_failed",
@@ -90,7 +85,6 @@ class Session:
         "bye_at",
         "bye_number",
         "carrier",
-        "check_at",
         "client",
         "closed_by_application",
         "config",
@@ -101,6 +95,7 @@ class Session:
         "home",
         "id",
         "is_known",
+        "look",
         "moves",
         "nonce",
         "number",
@@ -150,7 +145,7 @@ class Session:
         self.over_at: float | None = None
         self.bye_at: float | None = None
         self.bye_number = 0
-        self.check_at: float | None = None
+        self.look: Look | None = None
 
     @property
     def transport(self) -> str:
@@ -187,33 +182,30 @@ class Session:
 
     # --- The application's side -------------------------------------------------------------------
 
-    async def receive(self) -> str | bytes | Disconnect:
-        """Wait for the next message; after the last one, how the session ended."""
+    def next_message(self) -> str | bytes | Disconnect | None:
+        """Return the next message; behind the last one how the session ended, None before."""
         connection = self.connection
-        while True:
-            message = connection.next_message()
-            if message is not None:
-                if connection.owes_credit and self.home is not None:
-                    self.home.wake(self)
-                return message
-            if self.disconnect is not None:
-                self._has_told = True
-                return self.disconnect
-            waiter = self._loop.create_future()
-            self._receivers.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter in self._receivers:
-                    self._receivers.remove(waiter)
-                raise
+        message = connection.next_message()
+        if message is None:
+            self._has_told = self.disconnect is not None
+            return self.disconnect
+        if connection.owes_credit and self.home is not None:
+            self.home.wake(self)
+        return message
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Return what is done when something has come, for `next_message` or for another waiter."""
+        waiter = self._loop.create_future()
+        if self._receivers:
+            # Who gave up waiting is not waited for.
+            self._receivers = [other for other in self._receivers if not other.done()]
+        self._receivers.append(waiter)
+        return waiter
 
     def offer(self, message: str | bytes) -> bool:
         """Send a message if that needs no waiting; tell whether it was sent."""
-        connection = self.connection
-        if connection.state is not State.OPEN or not connection.has_room:
+        if not self.connection.offer(message):
             return False
-        connection.send(message)
         if self.home is not None:
             self.home.wake(self)
         return True
@@ -276,12 +268,6 @@ class Session:
     def _stand_still(self) -> None:
         self.fail(f"nothing was acknowledged for {self.config.send_timeout} s (send_timeout)")
 
-    def _wake(self, waiters: list[asyncio.Future[None]]) -> None:
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        waiters.clear()
-
     # --- The transport's side ---------------------------------------------------------------------
 
     @property
@@ -307,8 +293,8 @@ class Session:
     def take_section(self, section: Section) -> None:
         """Take what a body says of this session; a fault in it ends this session alone."""
         try:
-            if self.connection.take_ack(section.ack):
-                self._wake(self._senders)
+            if section.ack > self.connection.acknowledged:
+                self.take_ack(section.ack)
             for document in section.documents:
                 if document[0] == "last" and len(document) > 1 and is_count(document[1]):
                     self._say_bye(document[1])
@@ -319,8 +305,8 @@ class Session:
 
     def take_ack(self, number: int) -> None:
         """Take an acknowledgement; raises RemoteProtocolError for what was never sent."""
-        if self.connection.take_ack(number):
-            self._wake(self._senders)
+        if self.connection.take_ack(number) and self._senders:
+            _wake(self._senders)
 
     def take(self, first: int, frames: list[tuple[int, bytes]]) -> None:
         """Take numbered frames as far as credit allows; raises RemoteProtocolError with 1002,
@@ -331,11 +317,19 @@ class Session:
             connection.take(first, frames, bounded=True)
         finally:
             if self._receivers and connection.inbox:
-                self._wake(self._receivers)
+                _wake(self._receivers)
         if was_open and connection.close_taken is not None:
             self._answer_close()
         elif self.bye_at is not None and connection.received >= self.bye_number:
             self._leave_by_bye()
+
+    def take_message(self, message: str | bytes, size: int) -> bool:
+        """Take the next frame as Connection.take_message does."""
+        if self.bye_at is not None or not self.connection.take_message(message, size):
+            return False
+        if self._receivers:
+            _wake(self._receivers)
+        return True
 
     def _answer_close(self) -> None:
         connection = self.connection
@@ -387,8 +381,8 @@ class Session:
     def _end(self, disconnect: Disconnect) -> None:
         if self.disconnect is None:
             self.disconnect = disconnect
-        self._wake(self._receivers)
-        self._wake(self._senders)
+        _wake(self._receivers)
+        _wake(self._senders)
         if self.home is not None:
             self.home.wake(self)
         if self.connection.is_over and self.over_at is None:
@@ -400,6 +394,9 @@ class Session:
         self._watch()
 
     def _watch(self) -> None:
+        if self.connection.is_over:
+            self.deadlines.forget(self)
+            return
         deadline = self._next_check()
         if deadline is not None:
             self.deadlines.watch(self, deadline)
@@ -453,6 +450,13 @@ class Session:
     def _next_check(self) -> float | None:
         times = (self.connection.close_deadline, self.bye_at, self._answer_by)
         return min((time for time in times if time is not None), default=None)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
 
 
 def _disconnect(code: int | None, reason: str) -> Disconnect:

@@ -65,6 +65,9 @@ _MOVES: Final[dict[tuple[State, _Move], State]] = {
 # The most bytes that a code point has in UTF-8: no part of a text can be shorter.
 _MAX_CODE_POINT: Final = 4
 
+# Most connections never have a part: they share this one, which nobody adds to.
+_NO_PIECES: Final = bytearray()
+
 # A message as its receiver gets it, with the bytes of payload that it had on the wire.
 Message = tuple[str | bytes, int]
 
@@ -95,14 +98,14 @@ class Connection:
 
     __slots__ = (
         "_bytes_due",
-        "_bytes_granted",
-        "_bytes_queued",
+        "_bytes_passed",
         "_bytes_sent",
         "_bytes_told",
         "_close_deadline",
         "_frames",
         "_frames_due",
-        "_frames_granted",
+        "_frames_passed",
+        "_most_passed",
         "_part_size",
         "_pieces",
         "_pieces_kind",
@@ -115,6 +118,7 @@ class Connection:
         "credit",
         "inbox",
         "limits",
+        "owes_credit",
         "received",
         "sent",
         "state",
@@ -145,15 +149,20 @@ class Connection:
         self.ack_told = 0
         self._bytes_told = 0
         self.bytes_taken = 0
-        self._pieces = bytearray()
+        # Of a message in parts, what has come; one piece of memory, for parts may be tiny.
+        self._pieces = _NO_PIECES
         self._pieces_kind = 0
         self.inbox: list[Message] = []
-        self._bytes_queued = 0
-        self._bytes_granted = limits.window_bytes
-        self._frames_granted = limits.window_frames
-        # The credit that is worth telling.
-        self._bytes_due = limits.window_bytes + _quarter(limits.window_bytes)
-        self._frames_due = limits.window_frames + _quarter(limits.window_frames)
+        # What has been taken and does not wait for the application; the credit is a window more.
+        # The bytes of a message in parts pass one by one, and wait all together when it is whole;
+        # what was granted meanwhile stays granted.
+        self._bytes_passed = 0
+        self._most_passed = 0
+        self._frames_passed = 0
+        # How much has to pass for the credit to be worth telling, and whether it has.
+        self._bytes_due = limits.window_bytes >> 2 or 1
+        self._frames_due = limits.window_frames >> 2 or 1
+        self.owes_credit = False
         self.close_taken: tuple[int | None, str] | None = None
         self._close_deadline: float | None = None
 
@@ -183,6 +192,21 @@ class Connection:
             self._unacknowledged_bytes < limits.window_bytes
             and len(self._frames) < limits.window_frames
         )
+
+    def offer(self, message: str | bytes) -> bool:
+        """Number a message if state and window allow it; tell whether they did.
+
+        Raises LocalProtocolError for a message that `send` refuses.
+        """
+        limits = self.limits
+        if (
+            self.state is not State.OPEN
+            or self._unacknowledged_bytes >= limits.window_bytes
+            or len(self._frames) >= limits.window_frames
+        ):
+            return False
+        self.send(message)
+        return True
 
     def send(self, message: str | bytes) -> None:
         """Number a message, in parts where it is longer than a part may be.
@@ -247,8 +271,8 @@ class Connection:
         start = max(number - self.acknowledged, 0)
         if start >= len(self._frames):
             return []
-        if start == len(self._frames) - 1 and self.credit is None:
-            frames = [self._frames[-1]]
+        if self.credit is None and self._unacknowledged_bytes <= max_bytes:
+            frames = self._frames[start:]
         else:
             frames = self._slice(start, max_bytes)
         last = self.acknowledged + start + len(frames)
@@ -258,6 +282,18 @@ class Connection:
                 self._bytes_sent += sum(_cost(frame) for frame in frames[-fresh:])
             self.sent = last
         return frames
+
+    def frame_after(self, number: int) -> Frame | None:
+        """Return the frame behind this number alone, as `frames_after` does; for the server."""
+        at = number - self.acknowledged
+        if at < 0:
+            at = 0
+        if at >= len(self._frames):
+            return None
+        last = self.acknowledged + at + 1
+        if last > self.sent:
+            self.sent = last
+        return self._frames[at]
 
     def _slice(self, start: int, max_bytes: int) -> list[Frame]:
         frames: list[Frame] = []
@@ -288,8 +324,9 @@ class Connection:
             text = "an acknowledgement of what was never sent"
             raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
         count = number - self.acknowledged
-        for frame in islice(self._frames, count):
-            self._unacknowledged_bytes -= _cost(frame)
+        for kind, payload in islice(self._frames, count):
+            if kind != CLOSE:
+                self._unacknowledged_bytes -= len(payload)
         del self._frames[:count]
         self.acknowledged = number
         return True
@@ -315,6 +352,9 @@ class Connection:
         """
         if first > self.received + 1 or self.state is State.FAILED:
             return
+        # A side that has sent its close discards what still comes (RFC 6455 section 1.4).
+        is_open = self.state is State.OPEN
+        largest = self.limits.max_message_size
         for kind, payload in islice(frames, self.received + 1 - first, None):
             if self.close_taken is not None:
                 break
@@ -323,41 +363,63 @@ class Connection:
                 continue
             size = len(payload)
             # Frames that were taken number `received`: a close is the last one and costs nothing.
-            if bounded and (
-                self.bytes_taken + size > self._bytes_granted
-                or self.received >= self._frames_granted
-            ):
-                granted = self.granted
-                if self.bytes_taken + size > granted.bytes or self.received >= granted.frames:
-                    break
-            if kind == TEXT or kind == BINARY:
-                message = self._complete(kind, payload)
-                # A side that has sent its close discards what still comes (RFC 6455 section 1.4).
-                if self.state is State.OPEN:
-                    self.inbox.append(message)
-                    self._bytes_queued += message[1]
-            else:
+            if bounded and not self._is_granted(size):
+                break
+            if kind > BINARY:
                 self._take_part(kind, payload)
+            else:
+                waits = size
+                message: str | bytes = payload
+                if self._pieces_kind or size > largest:
+                    message, waits = self._complete(kind, payload)
+                    self._bytes_passed -= waits - size
+                elif kind == TEXT:
+                    message = _decode(payload)
+                if is_open:
+                    self.inbox.append((message, waits))
+                else:
+                    self._pass(waits)
             self.received += 1
             self.bytes_taken += size
 
+    def take_message(self, message: str | bytes, size: int) -> bool:
+        """Take the next frame, where it is a whole message of so many bytes; tell whether it was.
+
+        Where anything is out of the ordinary it is not, and is left to `take`.
+        """
+        if (
+            self.state is not State.OPEN
+            or self._pieces_kind
+            or size > self.limits.max_message_size
+            or not self._is_granted(size)
+        ):
+            return False
+        self.inbox.append((message, size))
+        self.received += 1
+        self.bytes_taken += size
+        return True
+
+    def _is_granted(self, size: int) -> bool:
+        """Tell whether the credit that was granted allows another frame of so many bytes."""
+        limits = self.limits
+        return (
+            self.bytes_taken + size - self._most_passed <= limits.window_bytes
+            and self.received - self._frames_passed < limits.window_frames
+        )
+
     def _complete(self, kind: int, payload: bytes) -> Message:
-        if len(payload) > self.limits.max_message_size or self._pieces_kind:
-            self._check_size(len(self._pieces) + len(payload))
-        if self._pieces_kind:
-            self._check_kind(kind)
-            payload = b"".join((self._pieces, payload))
-        message: str | bytes = payload
-        if kind == TEXT:
-            try:
-                message = payload.decode()
-            except UnicodeDecodeError:
-                text = "a text that is not UTF-8"
-                raise RemoteProtocolError(400, CloseCode.INVALID_DATA, text) from None
-        # Only now: the pieces of a message at fault stay, so that its repeat is at fault again.
-        if self._pieces_kind:
-            self._discard_pieces()
-        return message, len(payload)
+        pieces = self._pieces or bytearray()
+        self._check_size(len(pieces) + len(payload))
+        self._check_kind(kind)
+        pieces += payload
+        try:
+            message = _decode(pieces) if kind == TEXT else bytes(pieces)
+        except RemoteProtocolError:
+            # The pieces of a message at fault stay, so that its repeat is at fault again.
+            del pieces[len(pieces) - len(payload) :]
+            raise
+        self._discard_pieces()
+        return message, len(pieces)
 
     def _take_part(self, kind: int, payload: bytes) -> None:
         if kind not in (TEXT_PART, BINARY_PART):
@@ -366,9 +428,11 @@ class Connection:
         whole = TEXT if kind == TEXT_PART else BINARY
         if self._pieces_kind:
             self._check_kind(whole)
-        self._check_size(len(self._pieces) + len(payload))
-        self._pieces_kind = whole
-        self._pieces += payload
+        pieces = self._pieces or bytearray()
+        self._check_size(len(pieces) + len(payload))
+        pieces += payload
+        self._pieces, self._pieces_kind = pieces, whole
+        self._pass(len(payload))
 
     def _check_kind(self, kind: int) -> None:
         if kind != self._pieces_kind:
@@ -376,8 +440,7 @@ class Connection:
 
     def _check_size(self, size: int) -> None:
         if size > self.limits.max_message_size:
-            text = "a message over the largest size"
-            raise RemoteProtocolError(400, CloseCode.TOO_BIG, text)
+            raise RemoteProtocolError(400, CloseCode.TOO_BIG, "a message over the largest size")
 
     def _take_close(self, payload: bytes) -> None:
         close = parse_close(payload)
@@ -396,7 +459,7 @@ class Connection:
             self._frames.append(unsent[0])
 
     def _discard_pieces(self) -> None:
-        self._pieces = bytearray()
+        self._pieces = _NO_PIECES
         self._pieces_kind = 0
 
     def next_message(self) -> str | bytes | None:
@@ -404,56 +467,56 @@ class Connection:
         if not self.inbox:
             return None
         message, size = self.inbox.pop(0)
-        self._bytes_queued -= size
+        self._pass(size)
         return message
 
     def clear_inbox(self) -> None:
         """Discard what the application will not receive any more."""
+        for _, size in self.inbox:
+            self._pass(size)
         self.inbox.clear()
-        self._bytes_queued = 0
 
     @property
     def unreceived_bytes(self) -> int:
         """The payload bytes that wait for the application."""
-        return self._bytes_queued
+        return self.bytes_taken - self._bytes_passed
+
+    def _pass(self, size: int) -> None:
+        """Let the bytes of a frame, or of a message that waited, count as credit again."""
+        self._frames_passed += 1
+        self._bytes_passed += size
+        if self._bytes_passed > self._most_passed:
+            self._most_passed = self._bytes_passed
+        if self._most_passed >= self._bytes_due or self._frames_passed >= self._frames_due:
+            self.owes_credit = True
 
     @property
     def granted(self) -> Credit:
         """How far the other side may send by now; it never falls."""
-        self._grant()
-        return Credit(self._bytes_granted, self._frames_granted)
-
-    def _grant(self) -> None:
-        frames = self.received - len(self.inbox) + self.limits.window_frames
-        if frames > self._frames_granted:
-            self._frames_granted = frames
-        size = self.bytes_taken - self._bytes_queued + self.limits.window_bytes
-        if size > self._bytes_granted:
-            self._bytes_granted = size
-
-    @property
-    def owes_credit(self) -> bool:
-        """Whether the credit has grown by a quarter of the window since it was told."""
-        self._grant()
-        return self._bytes_granted >= self._bytes_due or self._frames_granted >= self._frames_due
+        limits = self.limits
+        return Credit(
+            self._most_passed + limits.window_bytes, self._frames_passed + limits.window_frames
+        )
 
     def tell_credit(self) -> Credit:
         """Return the credit, which the other side now is told."""
-        told = self.granted
-        self._bytes_due = told.bytes + _quarter(self.limits.window_bytes)
-        self._frames_due = told.frames + _quarter(self.limits.window_frames)
-        return told
+        limits = self.limits
+        self._bytes_due = self._most_passed + (limits.window_bytes >> 2 or 1)
+        self._frames_due = self._frames_passed + (limits.window_frames >> 2 or 1)
+        self.owes_credit = False
+        return self.granted
 
     @property
     def owes_ack(self) -> bool:
         """Whether an ack should go alone: for a quarter of the window, or for a close."""
-        if self.received == self.ack_told:
+        fresh = self.received - self.ack_told
+        if not fresh:
             return False
         limits = self.limits
         return (
-            self.close_taken is not None
-            or self.received - self.ack_told >= _quarter(limits.window_frames)
-            or self.bytes_taken - self._bytes_told >= _quarter(limits.window_bytes)
+            fresh >= (limits.window_frames >> 2 or 1)
+            or self.bytes_taken - self._bytes_told >= (limits.window_bytes >> 2 or 1)
+            or self.close_taken is not None
         )
 
     def tell_ack(self) -> int:
@@ -488,9 +551,13 @@ class Connection:
         self._discard_pieces()
 
 
+def _decode(payload: bytes | bytearray) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        text = "a text that is not UTF-8"
+        raise RemoteProtocolError(400, CloseCode.INVALID_DATA, text) from None
+
+
 def _cost(frame: Frame) -> int:
     return 0 if frame[0] == CLOSE else len(frame[1])
-
-
-def _quarter(window: int) -> int:
-    return max(window // 4, 1)

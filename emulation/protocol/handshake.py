@@ -12,6 +12,7 @@ from emulation.protocol.close import CloseCode
 from emulation.protocol.frames import DOCUMENT, LAST_NUMBERED, WIRE_VERSION, Frame
 
 __all__ = [
+    "NO_DOCUMENTS",
     "RESUME_SUBPROTOCOL",
     "SUBPROTOCOL_PREFIX",
     "AnswerHead",
@@ -65,6 +66,10 @@ class AnswerHead(NamedTuple):
     number: int
 
 
+# Of a section, which nearly never has any: they share this one.
+NO_DOCUMENTS: Final[list[list[Any]]] = []
+
+
 class Section:
     """What a body says of one socket: `first` numbers the first of `frames`.
 
@@ -79,7 +84,7 @@ class Section:
         self.first = first
         self.nonce = nonce
         self.frames: list[Frame] = []
-        self.documents: list[list[Any]] = []
+        self.documents = NO_DOCUMENTS
 
 
 class Body(NamedTuple):
@@ -149,6 +154,8 @@ def parse_body(frames: Sequence[Frame]) -> Body:
             sections.append(section)
         elif section is None:
             documents.append(payload)
+        elif section.documents is NO_DOCUMENTS:
+            section.documents = [payload]
         else:
             section.documents.append(payload)
     return Body(sections, documents)

@@ -19,15 +19,15 @@ async def read_attach(exchange: Exchange) -> Carrier:
     """
     await exchange.read()
     carrier = exchange.find_carrier()
-    for section in exchange.body.sections:
+    for section in exchange.request.sections:
         if section.nonce and section.socket not in carrier.sessions:
             exchange.registry.place_by_nonce(carrier, section.socket, section.nonce)
-    if exchange.head.number < carrier.attach:
+    if exchange.request.head.number < carrier.attach:
         # Late: what it names may have moved to a native socket since.
-        carrier.take_sections(exchange.body.sections)
+        carrier.take_sections(exchange.request.sections)
     else:
-        carrier.wait = _wait_of(exchange.body.documents)
-        carrier.name(exchange.body.sections)
+        carrier.wait = _wait_of(exchange.request.documents)
+        carrier.name(exchange.request.sections)
     return carrier
 
 
@@ -44,7 +44,8 @@ def _wait_of(documents: list[list[Any]]) -> float:
 def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
     """Let the downstream serve the carrier, or end it at once where that is not to be."""
     is_newest = carrier.take_over(downstream)
-    exchange.forget_body()  # a parked request may stay long
+    # A parked request may stay long.
+    exchange.request = exchange.request._replace(sections=[], documents=[])
     if is_newest and not exchange.registry.is_going_down:
         downstream.push()
     else:

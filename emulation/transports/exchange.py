@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio import BrokenResourceError, ClosedResourceError
 
-from emulation.exceptions import RemoteProtocolError
+from emulation.exceptions import ClientGone, RefusedWith, RemoteProtocolError
 from emulation.protocol.close import CloseCode
-from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder, decode_body
+from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder
 from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame, document
-from emulation.protocol.handshake import Body, RequestHead, parse_body, parse_request_head
+from emulation.protocol.handshake import RequestHead
+from emulation.protocol.requests import Request, read_request
 from emulation.transports.headers import (
     OCTET_STREAM,
     Header,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.marker import Marker
 
-__all__ = ["GONE", "ClientGone", "Exchange", "Failure"]
+__all__ = ["GONE", "Exchange"]
 
 # How a server, or a middleware around us (Starlette's BaseHTTPMiddleware), says to who sends that
 # the client has left.
@@ -37,32 +38,16 @@ GONE: Final = (OSError, BrokenResourceError, ClosedResourceError)
 # After which a refused page may ask again (seconds): long enough for a flood to be none.
 _RETRY_SECONDS = 2
 
-_NO_HEAD = RequestHead("", 0, "")
-_NO_BODY = Body([], [])
+_NO_REQUEST = Request(RequestHead("", 0, ""), [], [], False)
 _NO_FIELDS: dict[bytes, bytes] = {}
-
-
-class ClientGone(Exception):
-    """The client has left in the middle of its request; there is nobody to answer."""
-
-
-class Failure(RemoteProtocolError):
-    """An error answer that says more than its sentence."""
-
-    def __init__(self, error: RemoteProtocolError, frames: Iterable[Frame]) -> None:
-        super().__init__(error.status, error.close_code, error.text)
-        self.frames = tuple(frames)
 
 
 class Exchange:
     """One request with our marker, and the answer to it."""
 
     __slots__ = (
-        "body",
         "fields",
-        "head",
         "is_binary",
-        "is_ended",
         "is_read",
         "marker",
         "needs_cors",
@@ -70,6 +55,7 @@ class Exchange:
         "query",
         "receive",
         "registry",
+        "request",
         "scope",
         "send",
     )
@@ -95,11 +81,9 @@ class Exchange:
         self.origin: bytes | None = None
         self.needs_cors = True
         self.is_binary = False
-        # Whether the request's body has all come, and whether it has its `end`.
+        # Whether the request's body has all come, and what it says.
         self.is_read = False
-        self.is_ended = False
-        self.head = _NO_HEAD
-        self.body = _NO_BODY
+        self.request = _NO_REQUEST
 
     def header(self, name: bytes) -> bytes:
         """Return the request's header of this lower-case name, b"" without one."""
@@ -119,9 +103,7 @@ class Exchange:
         self.fields = _NO_FIELDS  # a parked request needs them no more
         body = await self._read_all(length)
         self.is_read = True
-        frames, self.is_ended = decode_body(body, binary=self.is_binary, limit=limit)
-        self.head = parse_request_head(frames)
-        self.body = parse_body(frames)
+        self.request = read_request(body, binary=self.is_binary, limit=limit)
 
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
@@ -154,10 +136,6 @@ class Exchange:
         finally:
             patience.end(task)
 
-    def forget_body(self) -> None:
-        """Let go of a body that has been taken."""
-        self.body = _NO_BODY
-
     async def drain(self) -> bool:
         """Read what is left of a refused body, so that the connection can be used again.
 
@@ -175,8 +153,8 @@ class Exchange:
         registry = self.registry
         return registry.find_carrier(
             self.marker.key,
-            self.head.secret,
-            self.head.node,
+            self.request.head.secret,
+            self.request.head.node,
             self.origin or b"",
             self.principal(),
         )
@@ -194,7 +172,7 @@ class Exchange:
 
     def answer_head(self, number: int | None = None) -> Frame:
         """Return the head that says which request this answers."""
-        number = self.head.number if number is None else number
+        number = self.request.head.number if number is None else number
         return DOCUMENT, b'["head",%d,"%s",%d]' % (WIRE_VERSION, self.marker.key.encode(), number)
 
     @property
@@ -211,9 +189,9 @@ class Exchange:
         headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
         await self.answer(status, headers, body)
 
-    async def respond_empty(self, headers: Iterable[Header] = ()) -> None:
-        """Answer 204; raises ClientGone."""
-        await self.answer(204, empty_answer(origin=self.named_origin, more=headers))
+    async def respond_empty(self, *more: Header) -> None:
+        """Answer 204 with these headers; raises ClientGone."""
+        await self.answer(204, empty_answer(self.named_origin, *more))
 
     async def answer(self, status: int, headers: list[Header], body: bytes = b"") -> None:
         """Send a whole answer; raises ClientGone."""
@@ -240,6 +218,6 @@ class Exchange:
             extra.append(retry_after(_RETRY_SECONDS))
             said.append(_RETRY_SECONDS)
         frames = [document(*said)]
-        if isinstance(error, Failure):
+        if isinstance(error, RefusedWith):
             frames += error.frames
         await self.respond(frames, status=error.status, more=extra)

@@ -114,7 +114,7 @@ def answer(
     return headers
 
 
-def empty_answer(*, origin: bytes | None = None, more: Iterable[Header] = ()) -> Headers:
+def empty_answer(origin: bytes | None, *more: Header) -> Headers:
     """Return the headers of a 204: those of `answer` that are not about a body."""
     headers = [*_EMPTY, *more]
     if origin is not None:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Binding, Start
 from emulation.config import TRANSPORTS
-from emulation.exceptions import RemoteProtocolError
+from emulation.exceptions import RefusedWith, RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.frames import Frame, document
 from emulation.protocol.handshake import is_nonce, is_token
 from emulation.registry import unknown_carrier
-from emulation.transports.exchange import Failure
 from emulation.transports.headers import application_headers
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
@@ -34,9 +33,9 @@ def _malformed(text: str) -> RemoteProtocolError:
 async def serve_open(exchange: Exchange, app: App) -> None:
     """Start the application, or join its start; answer with its decision, or `opening`."""
     await exchange.read()
-    if not exchange.body.documents:
+    if not exchange.request.documents:
         raise _malformed("an open without its document")
-    wish = exchange.body.documents[0]
+    wish = exchange.request.documents[0]
     number, nonce = _socket_of(wish)
     if wish[0] == "cancel":
         await _cancel(exchange, number, nonce)
@@ -58,11 +57,11 @@ async def serve_open(exchange: Exchange, app: App) -> None:
         session.serve_by(_intended(wish), "")
     decision = await start.wait(registry.config.open_answer_time)
     frames: list[Frame] = []
-    if not exchange.head.secret:
+    if not exchange.request.head.secret:
         frames.append(document("secret", carrier.secret, registry.node))
     if decision is None:
         if session.connection.is_over:
-            raise Failure(unknown_carrier(), [document("gone", number)])
+            raise RefusedWith(unknown_carrier(), [document("gone", number)])
         await exchange.respond([*frames, document("opening", number)])
     elif isinstance(decision, Accepted):
         await _answer_opened(exchange, carrier, start, frames)
@@ -129,7 +128,7 @@ def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange
     session = start.session
     if not start.joins:
         error = unknown_carrier()
-        raise Failure(error, [document("gone", session.number)])
+        raise RefusedWith(error, [document("gone", session.number)])
     start.touch()
     return start
 
@@ -137,14 +136,14 @@ def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange
 def _carrier(exchange: Exchange, start: Start | None) -> Carrier:
     """Find the carrier of this open, or make it; raises RemoteProtocolError with 404, 409, 421."""
     registry, key = exchange.registry, exchange.marker.key
-    if exchange.head.secret:
+    if exchange.request.head.secret:
         return exchange.find_carrier()
     carrier = registry.carriers.get(key)
     if carrier is None:
         if start is not None and start.session.carrier is not None:
             raise unknown_carrier()
         carrier = registry.new_carrier(key, exchange.origin or b"", exchange.principal())
-        carrier.made_by = exchange.body.documents[0][2]
+        carrier.made_by = exchange.request.documents[0][2]
     elif start is None or carrier.made_by != start.nonce:
         raise RemoteProtocolError(409, CloseCode.POLICY_VIOLATION, "this key is in use")
     return carrier

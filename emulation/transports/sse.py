@@ -35,7 +35,7 @@ async def serve_ticket(exchange: Exchange) -> None:
     registry = exchange.registry
     ticket = Ticket(
         secrets.token_urlsafe(16),  # 128 bits
-        exchange.head.number,
+        exchange.request.head.number,
         registry.loop.time() + registry.config.ticket_time,
     )
     if ticket.attach >= max(carrier.attach, carrier.ticket.attach if carrier.ticket else 0):
@@ -60,7 +60,8 @@ async def serve_events(exchange: Exchange) -> None:
         return
     carrier.ticket = ticket._replace(expires=math.inf)  # repeats of the GET are good
     carrier.hear()
-    exchange.head = exchange.head._replace(number=ticket.attach)
+    head = exchange.request.head._replace(number=ticket.attach)
+    exchange.request = exchange.request._replace(head=head)
     stream = EventStream(exchange, carrier)
     begin(exchange, carrier, stream)
     headers = {
@@ -95,7 +96,7 @@ class EventStream:
         self._is_ending = False
         self._is_over = False
         self._wake = asyncio.Event()
-        self.attach = exchange.head.number
+        self.attach = exchange.request.head.number
         self.transport = "sse"
         self.deadline: float | None = None
 

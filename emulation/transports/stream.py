@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from emulation.eager import Event, Writer
@@ -36,7 +35,7 @@ async def serve_stream(exchange: Exchange) -> None:
         stream.lose()
 
 
-class Stream:
+class Stream(Writer):
     """A response that writes what a carrier has to say, as long as it is the newest."""
 
     __slots__ = (
@@ -46,7 +45,6 @@ class Stream:
         "_is_ending",
         "_is_over",
         "_renew_bytes",
-        "_writer",
         "attach",
         "deadline",
         "transport",
@@ -55,14 +53,14 @@ class Stream:
     def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
         registry = exchange.registry
         config = registry.config
+        super().__init__(registry.loop, exchange.send)
         self._exchange = exchange
         self._carrier = carrier
         self._encoder: Encoder = exchange.encoder()
         self._renew_bytes = config.stream_renew if exchange.is_binary else config.text_stream_renew
         self._is_ending = False
         self._is_over = False
-        self._writer = Writer(registry.loop, exchange.send, self._pack, self._fail)
-        self.attach = exchange.head.number
+        self.attach = exchange.request.head.number
         self.transport = "stream" if exchange.is_binary else "xhr-stream"
         self.deadline: float | None = None
 
@@ -74,7 +72,7 @@ class Stream:
     def push(self) -> None:
         """Write what there is: see Downstream."""
         if not self._is_over:
-            self._writer.push()
+            self.write_soon()
 
     def finish(self) -> None:
         """Write `end` and nothing more: see Downstream."""
@@ -86,9 +84,10 @@ class Stream:
         self._is_over = True
         self._carrier.detach(self)
 
-    def _pack(self) -> Iterable[Event]:
+    def next_event(self) -> Event | None:
+        """Pack what there is to say: see Writer."""
         if self._is_over:
-            return ()
+            return None
         encoder = self._encoder
         frames = self._carrier.pack(self, _WRITE_BYTES)
         data = b""
@@ -100,13 +99,12 @@ class Stream:
         if self._is_ending or encoder.size >= self._renew_bytes:
             data += encoder.end()
             self.lose()
-        elif self._carrier.is_dirty:
-            self._writer.push()
         if not data:
-            return ()
-        return ({"type": "http.response.body", "body": data, "more_body": not self._is_over},)
+            return None
+        return {"type": "http.response.body", "body": data, "more_body": not self._is_over}
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Note that nothing more can be written: see Writer."""
         if not isinstance(error, GONE):
             # Whoever has a message runs this: a fault of a server or a middleware around us must
             # not reach it.

@@ -10,6 +10,7 @@ from emulation.protocol.frames import WIRE_VERSION, Frame, counts
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
+    from emulation.protocol.requests import Request
     from emulation.transports.exchange import Exchange
 
 __all__ = ["bye", "upload"]
@@ -19,18 +20,19 @@ async def upload(exchange: Exchange) -> None:
     """Take an upload in one step and answer at once with what was taken."""
     await exchange.read()
     carrier = exchange.find_carrier()
-    unknown = carrier.take_sections(exchange.body.sections)
+    request = exchange.request
+    unknown = carrier.take_sections(request.sections)
     downstream = carrier.downstream
     attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
-    if exchange.is_binary and not unknown and _took_all(exchange, carrier):
+    if exchange.is_binary and not unknown and _took_all(request, carrier):
         envelope = b"%d %s %d %d %d" % (
             WIRE_VERSION,
             exchange.marker.key.encode(),
-            exchange.head.number,
+            request.head.number,
             attach,
             written,
         )
-        await exchange.respond_empty([(b"emulation", envelope)])
+        await exchange.respond_empty((b"emulation", envelope))
         return
     frames = [counts("written", attach, written)]
     frames += (counts("gone", number) for number in unknown)
@@ -38,18 +40,20 @@ async def upload(exchange: Exchange) -> None:
     await exchange.respond(frames)
 
 
-def _took_all(exchange: Exchange, carrier: Carrier) -> bool:
+def _took_all(request: Request, carrier: Carrier) -> bool:
     """Tell whether an ack of everything is all there is to say; it then counts as told."""
-    if not exchange.is_ended:
+    if not request.is_ended:
         return False  # what was cut off the body is not taken
     connections = []
-    for section in exchange.body.sections:
+    for section in request.sections:
         connection = carrier.sessions[section.socket].connection
+        if (
+            connection.owes_credit
+            or connection.received < section.first + len(section.frames) - 1
+            or connection.state is State.FAILED
+        ):
+            return False
         connections.append(connection)
-        if connection.state is State.FAILED or connection.owes_credit:
-            return False
-        if section.frames and connection.received < section.first + len(section.frames) - 1:
-            return False
     for connection in connections:
         connection.tell_ack()
     return True
@@ -57,7 +61,7 @@ def _took_all(exchange: Exchange, carrier: Carrier) -> bool:
 
 def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
     frames = []
-    for number in dict.fromkeys(section.socket for section in exchange.body.sections):
+    for number in dict.fromkeys(section.socket for section in exchange.request.sections):
         session = carrier.sessions.get(number)
         if session is None:
             continue
@@ -78,5 +82,5 @@ async def bye(exchange: Exchange) -> None:
     except RemoteProtocolError:
         await exchange.respond_empty()
         return
-    carrier.take_sections(exchange.body.sections)
+    carrier.take_sections(exchange.request.sections)
     await exchange.respond_empty()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
 from emulation.eager import Event, Writer, run_beside
-from emulation.exceptions import RemoteProtocolError
+from emulation.exceptions import ClientDisconnected, RemoteProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.codec import frame_from_json, frame_to_json
-from emulation.protocol.connection import State
+from emulation.protocol.connection import Connection, State
 from emulation.protocol.frames import (
     BINARY,
     BINARY_PART,
@@ -34,13 +34,14 @@ from emulation.protocol.handshake import (
     is_token,
     parse_request_head,
 )
-from emulation.session import ClientDisconnected, Session
+from emulation.session import Session
 from emulation.transports.opening import begin, bound_to_another, opened
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
     from emulation.bridge import App, Receive, Scope, Send
     from emulation.carrier import Carrier
+    from emulation.deadlines import Look
     from emulation.registry import Registry
     from emulation.transports.marker import Marker
 
@@ -51,7 +52,6 @@ logger = logging.getLogger("emulation.transports")
 # What is acknowledged alone is acknowledged this late (seconds), so that `bufferedAmount` falls
 # although the application answers nothing.
 _ACK_SECONDS = 0.1
-_WRITE_BYTES = 256 * 1024
 # The largest control document: a head, with room.
 _MAX_DOCUMENT = 4096
 
@@ -82,7 +82,7 @@ async def serve_websocket(
             return
         await native.serve(receive)
     except RemoteProtocolError as error:
-        await native.fail(error)
+        await native.refuse(error)
     except OSError:
         pass  # the client has left; the session waits for its next transport
     finally:
@@ -132,8 +132,38 @@ async def _open(
         await native.tell(decision)
 
 
-class NativeSocket:
+class NativeSocket(Writer):
     """A native socket as the home of one session."""
+
+    __slots__ = (
+        "_ack_timer",
+        "_asked",
+        "_behind_part",
+        "_has_head",
+        "_has_spoken",
+        "_heard",
+        "_is_accepted",
+        "_is_closed",
+        "_is_ending",
+        "_is_over",
+        "_is_part",
+        "_is_told",
+        "_opened",
+        "_origin",
+        "_pinged",
+        "_resumed_number",
+        "_say_ack",
+        "_say_ping",
+        "_waiting",
+        "carrier",
+        "key",
+        "look",
+        "registry",
+        "scope",
+        "session",
+        "start",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -143,14 +173,14 @@ class NativeSocket:
         marker: Marker,
         origin: bytes | None,
     ) -> None:
+        super().__init__(registry.loop, send)
         self.registry = registry
         self.scope = scope
         self.transport = "websocket"
         self.carrier: Carrier | None = None
         self.start: Start | None = None
         self.session: Session | None = None
-        self.check_at: float | None = None
-        self._send = send
+        self.look: Look | None = None
         self.key = marker.key
         self._origin = origin or b""
         self._is_accepted = False
@@ -173,7 +203,8 @@ class NativeSocket:
         self._heard = registry.loop.time()
         self._opened = self._pinged = self._heard
         self._waiting: asyncio.Task[None] | None = None
-        self._writer = Writer(registry.loop, send, self._pack, self._fail_to_write)
+        # The message of a part of which the announcement has been written.
+        self._behind_part: Event | None = None
 
     # --- What goes down ---------------------------------------------------------------------------
 
@@ -208,7 +239,7 @@ class NativeSocket:
         self.lose()
         await self._put({"type": "websocket.close", "code": CloseCode.NORMAL})
 
-    async def fail(self, error: RemoteProtocolError) -> None:
+    async def refuse(self, error: RemoteProtocolError) -> None:
         """Tell the page what it did wrong, and close."""
         if not self._is_accepted:
             await self._put({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
@@ -245,7 +276,7 @@ class NativeSocket:
                 await self.say(document("gone", self.start.session.number))
                 await self.close()
         except RemoteProtocolError as error:
-            await self.fail(error)
+            await self.refuse(error)
         except OSError:
             pass  # the client has left; its next try joins the start
 
@@ -303,30 +334,29 @@ class NativeSocket:
         return self._heard
 
     def _push(self) -> None:
+        # Each message is a write of its own: nothing is won by waiting for others.
         if not self._is_over:
-            self._writer.push()
+            self.write()
 
-    def _pack(self) -> Iterator[Event]:
-        """Make an event of each thing there is to say, in their order."""
-        while (session := self.session) is not None and not self._is_over:
-            connection = session.connection
-            frames = connection.frames_after(session.written, _WRITE_BYTES)
-            if not frames:
-                event = self._next_document(session)
-                if event is None:
-                    return
-                yield event
-                continue
-            session.written = max(session.written, connection.acknowledged) + len(frames)
-            for kind, payload in frames:
-                if kind == TEXT_PART or kind == BINARY_PART:
-                    yield _spoken(_PART)
-                yield _event(kind, payload)
-                if not self._serves(session):
-                    return  # it has moved while this was being sent
-
-    def _serves(self, session: Session) -> bool:
-        return self.session is session and not self._is_over
+    def next_event(self) -> Event | None:
+        """Make an event of the next thing there is to say: see Writer."""
+        session = self.session
+        if session is None or self._is_over:
+            return None  # it may have moved while something was being sent
+        if self._behind_part is not None:
+            event, self._behind_part = self._behind_part, None
+            return event
+        connection = session.connection
+        frame = connection.frame_after(session.written)
+        if frame is None:
+            return self._next_document(session)
+        session.written = max(session.written, connection.acknowledged) + 1
+        kind, payload = frame
+        event = _event(kind, payload)
+        if kind == TEXT_PART or kind == BINARY_PART:
+            self._behind_part = event
+            return _spoken(_PART)
+        return event
 
     def _next_document(self, session: Session) -> Event | None:
         connection = session.connection
@@ -353,7 +383,8 @@ class NativeSocket:
         self._is_closed = True
         return {"type": "websocket.close", "code": CloseCode.NORMAL}
 
-    def _fail_to_write(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Note that nothing more can be sent: see Writer."""
         if not isinstance(error, OSError):
             # Whoever has a message runs this: a fault of a server or a middleware around us must
             # not reach it.
@@ -367,31 +398,39 @@ class NativeSocket:
 
         Raises RemoteProtocolError where the page breaks the protocol.
         """
+        loop = self._loop
         while not self._is_over:
             event = await receive()
             if event["type"] != "websocket.receive":
                 return
-            self._heard = self.registry.loop.time()
+            self._heard = loop.time()
             text = event.get("text")
             if text is None:
                 self._take(BINARY, event["bytes"])
-            elif not text.startswith("\0"):
-                self._take(TEXT, text.encode("utf-8", "surrogatepass"))
-            elif text.startswith("\0\0"):
-                self._take(TEXT, text[1:].encode("utf-8", "surrogatepass"))
+            elif text[:1] != "\0":
+                self._take(TEXT, text)
+            elif text[1:2] == "\0":
+                self._take(TEXT, text[1:])
             else:
                 await self._take_special(text[1:])
 
-    def _take(self, kind: int, payload: bytes) -> None:
-        if self._is_part:
-            self._is_part = False
-            kind = TEXT_PART if kind == TEXT else BINARY_PART
+    def _take(self, kind: int, message: str | bytes) -> None:
         session = self.session
         if session is None:
             if self._is_over:
                 return  # the session has moved while this was on its way
             raise _broken("a message before the socket is open")
-        self._take_numbered(session, (kind, payload))
+        if self._is_part:
+            self._is_part = False
+            kind = TEXT_PART if kind == TEXT else BINARY_PART
+        elif kind == BINARY or message.isascii():
+            # It has as many bytes as characters, which need not be made to be counted.
+            if session.take_message(message, len(message)):
+                self._owe_ack(session.connection)
+                return
+        if isinstance(message, str):
+            message = message.encode("utf-8", "surrogatepass")
+        self._take_numbered(session, (kind, message))
 
     def _take_numbered(self, session: Session, frame: Frame) -> None:
         connection = session.connection
@@ -403,10 +442,13 @@ class NativeSocket:
         except RemoteProtocolError as error:
             session.reject(error)
             return
+        self._owe_ack(connection)
+
+    def _owe_ack(self, connection: Connection) -> None:
         if connection.owes_ack:
             self._push()
         elif self._ack_timer is None:
-            self._ack_timer = self.registry.loop.call_later(_ACK_SECONDS, self._acknowledge)
+            self._ack_timer = self._loop.call_later(_ACK_SECONDS, self._acknowledge)
 
     def _acknowledge(self) -> None:
         self._ack_timer = None
@@ -510,6 +552,7 @@ class NativeSocket:
         """Note that the native socket is gone: the session is at home on its carrier again."""
         self._is_over = True
         self.registry.natives.discard(self)
+        self.registry.deadlines.forget(self)
         if self._ack_timer is not None:
             self._ack_timer.cancel()
             self._ack_timer = None
