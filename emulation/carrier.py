@@ -6,10 +6,11 @@ import asyncio
 import hmac
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from emulation.protocol.frames import Frame, counts, document
+from emulation.protocol.connection import State
+from emulation.protocol.frames import Frame, counts, document, section
 
 if TYPE_CHECKING:
     from emulation.config import Config
@@ -70,6 +71,7 @@ class Carrier:
         "_on_empty",
         "_pinged",
         "_say_ping",
+        "_silence",
         "attach",
         "downstream",
         "key",
@@ -117,7 +119,7 @@ class Carrier:
         # Sessions that a new downstream still has to be told the ack and credit of.
         self._greet: dict[Session, None] = {}
         # What the newest attach names, and what of it there is not.
-        self.named: set[int] = set()
+        self.named: Sequence[int] = ()
         self._gone: list[int] = []
         self._heard = self._loop.time()
         self._pinged = self._heard
@@ -125,13 +127,10 @@ class Carrier:
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
         self._empty_since: float | None = self._heard
+        # How long a page may be silent: the resume time, and never less than two heartbeats.
+        self._silence = max(config.resume_time, 2 * config.heartbeat + 5)
         self.look: Look | None = None
         deadlines.watch(self, self._heard + self._silence)
-
-    @property
-    def _silence(self) -> float:
-        """How long a page may be silent: the resume time, and never less than two heartbeats."""
-        return max(self._config.resume_time, 2 * self._config.heartbeat + 5)
 
     def has_secret(self, secret: str) -> bool:
         """Compare in constant time."""
@@ -190,7 +189,7 @@ class Carrier:
     def name(self, sections: list[Section]) -> None:
         """Take the sections of an attach; the sockets that they name are at home here then."""
         self._gone = self.take_sections(sections)
-        self.named = {section.socket for section in sections}
+        self.named = [section.socket for section in sections]
         for number in self.named:
             session = self.sessions.get(number)
             if session is not None and session.home is not self:
@@ -224,7 +223,8 @@ class Carrier:
         session.written = connection.acknowledged
         session.attached = True
         session.attaches += 1
-        session.serve_by(self.transport, f"its page attached anew, number {self.attach}")
+        if session.transport != self.transport:
+            session.serve_by(self.transport, f"its page attached anew, number {self.attach}")
         # Of a grave that is not asked for, and of which the page has all, nothing is to be said.
         is_wanted = not connection.is_over or session.number in self.named
         has_frames = connection.numbered > connection.acknowledged
@@ -257,9 +257,9 @@ class Carrier:
             self._say_ping = False
             self._asked = self._asked or self._loop.time()
             frames.append(_PING)
-        for number in self._gone:
-            frames.append(counts("gone", number))
-        self._gone.clear()
+        if self._gone:
+            frames += [counts("gone", number) for number in self._gone]
+            self._gone.clear()
         size = 0
         turns = {**self._greet, **self._dirty} if self._greet else self._dirty
         while turns and size < max_bytes:
@@ -272,27 +272,24 @@ class Carrier:
 
     def _pack_section(self, session: Session, frames: list[Frame], max_bytes: int) -> int:
         connection = session.connection
-        greet = self._greet.pop(session, self) is None
-        first = max(session.written, connection.acknowledged) + 1
-        numbered = connection.frames_after(session.written, max_bytes)
-        if numbered:
-            session.written = first - 1 + len(numbered)
-        size = 0
-        for _, payload in numbered:
-            size += len(payload)
-        self._dirty.pop(session, None)
-        if connection.numbered > session.written:
-            self._dirty[session] = None  # behind the others: their turn comes first
-        credit = not connection.is_over and (greet or connection.owes_credit)
+        greet = bool(self._greet) and self._greet.pop(session, self) is None
+        written = max(session.written, connection.acknowledged)
+        numbered = connection.frames_after(written, max_bytes)
+        credit = (greet or connection.owes_credit) and not connection.is_over
         if numbered or credit or greet:
-            ack = connection.tell_ack()
-            frames.append(counts("section", session.number, ack, first if numbered else 0))
+            first = written + 1 if numbered else 0
+            frames.append(section(session.number, connection.tell_ack(), first))
             if credit:
                 frames.append(counts("credit", *connection.tell_credit()))
             frames += numbered
-        if session.ended_badly and connection.numbered == session.written:
+        written += len(numbered)
+        session.written = written
+        self._dirty.pop(session, None)
+        if connection.numbered > written:
+            self._dirty[session] = None  # behind the others: their turn comes first
+        elif connection.state is State.FAILED:
             frames.append(session.gone)
-        return size
+        return sum([len(payload) for _, payload in numbered])
 
     # --- Requests ---------------------------------------------------------------------------------
 
@@ -302,13 +299,13 @@ class Carrier:
         All acknowledgements come first, so that no frame waits for room that there is.
         """
         unknown = []
-        for section in sections:
-            session = self.sessions.get(section.socket)
+        for one in sections:
+            session = self.sessions.get(one.socket)
             if session is None:
-                unknown.append(section.socket)
+                unknown.append(one.socket)
             else:
                 session.is_known = True
-                session.take_section(section)
+                session.take_section(one)
         return unknown
 
     # --- Deadlines --------------------------------------------------------------------------------

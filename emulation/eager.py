@@ -1,9 +1,9 @@
 """Write to a parked request for whoever has something to say, who must neither wait nor be hurt.
 
-Where `send` is the server's own, it is run there and then, in no task at all: waking a task for each
-of many requests costs more than what is written. It is different where a middleware stands between:
-some put deadlines around `send`, which belong to the task that runs; a task of the request does the
-writing there. So it does where `send` would wait for a slow reader.
+Where `send` is the server's own, it is run there and then, in no task at all: waking a task for
+each of many requests costs more than what is written. It is different where a middleware stands
+between: some put deadlines around `send`, which belong to the task that runs; a task of the request
+does the writing there. So it does where `send` would wait for a slow reader.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ __all__ = [
     "Frame",
     "counts",
     "document",
+    "section",
 ]
 
 WIRE_VERSION: Final = 1
@@ -43,6 +44,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 def document(*elements: Any) -> Frame:
     """Make the document frame of these elements; the first is its name."""
     return DOCUMENT, _encode(elements).encode("ascii")
+
+
+def section(socket: int, ack: int, first: int) -> Frame:
+    """Make the document frame that begins a section, as nearly every body has one."""
+    return DOCUMENT, b'["section",%d,%d,%d]' % (socket, ack, first)
 
 
 def counts(name: str, *numbers: int) -> Frame:

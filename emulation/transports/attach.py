@@ -22,7 +22,7 @@ async def read_attach(exchange: Exchange) -> Carrier:
     for section in exchange.request.sections:
         if section.nonce and section.socket not in carrier.sessions:
             exchange.registry.place_by_nonce(carrier, section.socket, section.nonce)
-    if exchange.request.head.number < carrier.attach:
+    if exchange.number < carrier.attach:
         # Late: what it names may have moved to a native socket since.
         carrier.take_sections(exchange.request.sections)
     else:
@@ -44,8 +44,7 @@ def _wait_of(documents: list[list[Any]]) -> float:
 def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
     """Let the downstream serve the carrier, or end it at once where that is not to be."""
     is_newest = carrier.take_over(downstream)
-    # A parked request may stay long.
-    exchange.request = exchange.request._replace(sections=[], documents=[])
+    exchange.forget_request()  # it may be parked for long
     if is_newest and not exchange.registry.is_going_down:
         downstream.push()
     else:

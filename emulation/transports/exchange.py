@@ -51,6 +51,7 @@ class Exchange:
         "is_read",
         "marker",
         "needs_cors",
+        "number",
         "origin",
         "query",
         "receive",
@@ -81,9 +82,10 @@ class Exchange:
         self.origin: bytes | None = None
         self.needs_cors = True
         self.is_binary = False
-        # Whether the request's body has all come, and what it says.
+        # Whether the request's body has all come, what it says, and which number it has.
         self.is_read = False
         self.request = _NO_REQUEST
+        self.number = 0
 
     def header(self, name: bytes) -> bytes:
         """Return the request's header of this lower-case name, b"" without one."""
@@ -104,6 +106,7 @@ class Exchange:
         body = await self._read_all(length)
         self.is_read = True
         self.request = read_request(body, binary=self.is_binary, limit=limit)
+        self.number = self.request.head.number
 
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
@@ -135,6 +138,10 @@ class Exchange:
             raise RemoteProtocolError(408, CloseCode.ABNORMAL, text) from None
         finally:
             patience.end(task)
+
+    def forget_request(self) -> None:
+        """Let go of what the request said, and has been taken."""
+        self.request = _NO_REQUEST
 
     async def drain(self) -> bool:
         """Read what is left of a refused body, so that the connection can be used again.
@@ -170,10 +177,10 @@ class Exchange:
         """Return an encoder in the form of the request."""
         return BinaryEncoder() if self.is_binary else JSONEncoder()
 
-    def answer_head(self, number: int | None = None) -> Frame:
+    def answer_head(self) -> Frame:
         """Return the head that says which request this answers."""
-        number = self.request.head.number if number is None else number
-        return DOCUMENT, b'["head",%d,"%s",%d]' % (WIRE_VERSION, self.marker.key.encode(), number)
+        key = self.marker.key.encode()
+        return DOCUMENT, b'["head",%d,"%s",%d]' % (WIRE_VERSION, key, self.number)
 
     @property
     def named_origin(self) -> bytes | None:
@@ -189,9 +196,9 @@ class Exchange:
         headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
         await self.answer(status, headers, body)
 
-    async def respond_empty(self, *more: Header) -> None:
-        """Answer 204 with these headers; raises ClientGone."""
-        await self.answer(204, empty_answer(self.named_origin, *more))
+    async def respond_empty(self) -> None:
+        """Answer 204; raises ClientGone."""
+        await self.answer(204, empty_answer(self.named_origin))
 
     async def answer(self, status: int, headers: list[Header], body: bytes = b"") -> None:
         """Send a whole answer; raises ClientGone."""

@@ -39,7 +39,7 @@ class Poll:
     def __init__(self, exchange: Exchange, carrier: Carrier) -> None:
         registry = exchange.registry
         self._carrier = carrier
-        self.attach = exchange.request.head.number
+        self.attach = exchange.number
         self.transport = "poll"
         seconds = min(registry.config.poll_time, carrier.wait)
         self.deadline: float | None = registry.loop.time() + seconds

@@ -35,7 +35,7 @@ async def serve_ticket(exchange: Exchange) -> None:
     registry = exchange.registry
     ticket = Ticket(
         secrets.token_urlsafe(16),  # 128 bits
-        exchange.request.head.number,
+        exchange.number,
         registry.loop.time() + registry.config.ticket_time,
     )
     if ticket.attach >= max(carrier.attach, carrier.ticket.attach if carrier.ticket else 0):
@@ -60,8 +60,7 @@ async def serve_events(exchange: Exchange) -> None:
         return
     carrier.ticket = ticket._replace(expires=math.inf)  # repeats of the GET are good
     carrier.hear()
-    head = exchange.request.head._replace(number=ticket.attach)
-    exchange.request = exchange.request._replace(head=head)
+    exchange.number = ticket.attach
     stream = EventStream(exchange, carrier)
     begin(exchange, carrier, stream)
     headers = {
@@ -96,7 +95,7 @@ class EventStream:
         self._is_ending = False
         self._is_over = False
         self._wake = asyncio.Event()
-        self.attach = exchange.request.head.number
+        self.attach = exchange.number
         self.transport = "sse"
         self.deadline: float | None = None
 

@@ -60,7 +60,7 @@ class Stream(Writer):
         self._renew_bytes = config.stream_renew if exchange.is_binary else config.text_stream_renew
         self._is_ending = False
         self._is_over = False
-        self.attach = exchange.request.head.number
+        self.attach = exchange.number
         self.transport = "stream" if exchange.is_binary else "xhr-stream"
         self.deadline: float | None = None
 

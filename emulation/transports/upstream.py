@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.connection import State
-from emulation.protocol.frames import WIRE_VERSION, Frame, counts
+from emulation.protocol.frames import WIRE_VERSION, Frame, counts, section
+from emulation.transports.headers import empty_answer
 
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
@@ -28,11 +29,12 @@ async def upload(exchange: Exchange) -> None:
         envelope = b"%d %s %d %d %d" % (
             WIRE_VERSION,
             exchange.marker.key.encode(),
-            request.head.number,
+            exchange.number,
             attach,
             written,
         )
-        await exchange.respond_empty((b"emulation", envelope))
+        headers = empty_answer(exchange.named_origin, (b"emulation", envelope))
+        await exchange.answer(204, headers)
         return
     frames = [counts("written", attach, written)]
     frames += (counts("gone", number) for number in unknown)
@@ -45,11 +47,11 @@ def _took_all(request: Request, carrier: Carrier) -> bool:
     if not request.is_ended:
         return False  # what was cut off the body is not taken
     connections = []
-    for section in request.sections:
-        connection = carrier.sessions[section.socket].connection
+    for one in request.sections:
+        connection = carrier.sessions[one.socket].connection
         if (
             connection.owes_credit
-            or connection.received < section.first + len(section.frames) - 1
+            or connection.received < one.first + len(one.frames) - 1
             or connection.state is State.FAILED
         ):
             return False
@@ -61,12 +63,12 @@ def _took_all(request: Request, carrier: Carrier) -> bool:
 
 def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
     frames = []
-    for number in dict.fromkeys(section.socket for section in exchange.request.sections):
+    for number in dict.fromkeys(one.socket for one in exchange.request.sections):
         session = carrier.sessions.get(number)
         if session is None:
             continue
         connection = session.connection
-        frames.append(counts("section", number, connection.tell_ack(), 0))
+        frames.append(section(number, connection.tell_ack(), 0))
         if not connection.is_over:
             frames.append(counts("credit", *connection.tell_credit()))
         if session.ended_badly and connection.numbered == connection.acknowledged:
