@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from emulation.exceptions import ClientDisconnected, LocalProtocolError
@@ -21,6 +21,7 @@ from emulation.session import Disconnect, Session
 
 if TYPE_CHECKING:
     from emulation.deadlines import Look
+    from emulation.protocol.connection import Sendable
     from emulation.registry import Registry
 
 __all__ = ["Accepted", "Binding", "Refused", "Start"]
@@ -34,6 +35,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 Header = tuple[bytes, bytes]
+# As ASGI has them, and applications send them: pairs of any kind.
+GivenHeaders = Iterable[Sequence[bytes]]
 
 
 class Accepted(NamedTuple):
@@ -95,7 +98,7 @@ class Start:
         nonce: str,
         binding: Binding,
         session: Session,
-        passed: Callable[[list[Header]], list[Header]],
+        passed: Callable[[GivenHeaders], list[Header]],
     ) -> None:
         self._registry = registry
         # Chooses those headers of the application's answer that reach the page.
@@ -291,7 +294,7 @@ class Start:
                 f"'websocket.http.response.start' but got '{kind}'."
             )
 
-    async def _send_later(self, message: str | bytes) -> None:
+    async def _send_later(self, message: Sendable) -> None:
         if self.session.closed_by_application:
             raise RuntimeError(
                 "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
@@ -309,7 +312,7 @@ class Start:
         session.close(event.get("code", CloseCode.NORMAL), event.get("reason") or "")
 
 
-def _subprotocol(event: MutableMapping[str, Any], headers: list[Header]) -> str:
+def _subprotocol(event: MutableMapping[str, Any], headers: GivenHeaders) -> str:
     """Return what the application has chosen; uvicorn takes it from the headers too."""
     chosen: object = event.get("subprotocol") or ""
     for name, value in () if chosen else headers:

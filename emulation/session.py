@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from emulation import diary
 from emulation.exceptions import ClientDisconnected, RemoteProtocolError
 from emulation.protocol.close import CloseCode
-from emulation.protocol.connection import Connection, Limits, State
+from emulation.protocol.connection import Connection, Limits, Sendable, State
 from emulation.protocol.frames import Frame, counts
 from emulation.protocol.handshake import is_count
 
@@ -202,7 +202,7 @@ class Session:
         self._receivers.append(waiter)
         return waiter
 
-    def offer(self, message: str | bytes) -> bool:
+    def offer(self, message: Sendable) -> bool:
         """Send a message if that needs no waiting; tell whether it was sent."""
         if not self.connection.offer(message):
             return False
@@ -210,7 +210,7 @@ class Session:
             self.home.wake(self)
         return True
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, message: Sendable) -> None:
         """Send a message; waits while the window is full.
 
         Raises ClientDisconnected when the session has ended, also while it waits: the latter after

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from emulation.exceptions import LocalProtocolError, RemoteProtocolError
 from emulation.protocol.close import CloseCode, close_payload, parse_close
@@ -33,7 +33,7 @@ from emulation.protocol.frames import (
     Frame,
 )
 
-__all__ = ["Connection", "Credit", "Limits", "Message", "State"]
+__all__ = ["Connection", "Credit", "Limits", "Message", "Sendable", "State"]
 
 
 class State(Enum):
@@ -70,6 +70,8 @@ _NO_PIECES: Final = bytearray()
 
 # A message as its receiver gets it, with the bytes of payload that it had on the wire.
 Message = tuple[str | bytes, int]
+# What an application may send: servers take each kind of bytes.
+Sendable: TypeAlias = "str | bytes | bytearray | memoryview"
 
 
 class Credit(NamedTuple):
@@ -193,7 +195,7 @@ class Connection:
             and len(self._frames) < limits.window_frames
         )
 
-    def offer(self, message: str | bytes) -> bool:
+    def offer(self, message: Sendable) -> bool:
         """Number a message if state and window allow it; tell whether they did.
 
         Raises LocalProtocolError for a message that `send` refuses.
@@ -208,7 +210,7 @@ class Connection:
         self.send(message)
         return True
 
-    def send(self, message: str | bytes) -> None:
+    def send(self, message: Sendable) -> None:
         """Number a message, in parts where it is longer than a part may be.
 
         Raises LocalProtocolError after a close, for a text with surrogates, and on the server for a

@@ -142,7 +142,7 @@ def retry_after(seconds: float) -> Header:
     return (b"retry-after", b"%d" % max(1, math.ceil(seconds)))
 
 
-def application_headers(headers: Iterable[Header]) -> Headers:
+def application_headers(headers: Iterable[Sequence[bytes]]) -> Headers:
     """Return those headers of an application's accept or refusal that may stand on our answer.
 
     Set-Cookie and the X- fields pass; framing, caching and hop-by-hop fields are the answer's own.
@@ -178,7 +178,10 @@ def check_method(verb: str, method: str) -> None:
 
 
 def check_upload(
-    verb: str, headers: Sequence[Header], limit: int, fields: dict[bytes, bytes] | None = None
+    verb: str,
+    headers: Sequence[Sequence[bytes]],
+    limit: int,
+    fields: dict[bytes, bytes] | None = None,
 ) -> Upload:
     """Check the headers of a request with a body of at most `limit` bytes.
 
@@ -190,7 +193,7 @@ def check_upload(
     Raises RemoteProtocolError with status 400, 411, 413 or 415.
     """
     if fields is None:
-        fields = dict(headers)
+        fields = {name: value for name, value in headers}
     if (
         len(fields) == len(headers)
         and fields.get(b"content-type") == _BINARY

@@ -95,7 +95,7 @@ def test_what_pages_send_is_plain(more: int, payloads: list[bytes]) -> None:
 
 @pytest.mark.parametrize("is_binary", [True, False])
 def test_a_fault_is_the_decoders_to_tell(is_binary: bool) -> None:
-    with pytest.raises(RemoteProtocolError, match="without a head|not JSON"):
+    with pytest.raises(RemoteProtocolError, match=r"without a head|not JSON"):
         read_request(b"\x01\x05hello", binary=is_binary, limit=LIMIT)
 
 
