@@ -29,11 +29,14 @@ from benchmarks.running import NODE, PYTHON, ROOT, Clients, Contender, Server, e
 # Of a core, by processes that are neither the server nor the load.
 FOREIGN = 1 / 3
 
-OURS, LIMIT = "ours", "limit"
+OURS, PURE, LIMIT = "ours", "ours, pure", "limit"
 NATIVE = Contender(LIMIT, "raw-ws")
 RAW_STREAM, RAW_POLL = Contender(LIMIT, "raw-stream"), Contender(LIMIT, "raw-poll")
 OUR_WS, OUR_STREAM = Contender(OURS, "our-ws"), Contender(OURS, "our-stream")
 OUR_POLL, OUR_SSE = Contender(OURS, "our-poll"), Contender(OURS, "our-sse")
+PURE_WS, PURE_STREAM = Contender(PURE, "our-ws"), Contender(PURE, "our-stream")
+PURE_POLL, PURE_SSE = Contender(PURE, "our-poll"), Contender(PURE, "our-sse")
+PURES = (PURE_WS, PURE_STREAM, PURE_POLL)
 PEERS = (
     Contender("python-engineio", "eio-ws"),
     Contender("python-engineio", "eio-poll"),
@@ -52,7 +55,7 @@ FAN_PEERS = (
     Contender("engine.io (Node)", "eio-ws"),
     Contender("sockjs (Node)", "sjs-stream"),
 )
-ALL = (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, OUR_SSE)
+ALL = (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, OUR_SSE, *PURES, PURE_SSE)
 
 
 class Bar(NamedTuple):
@@ -109,7 +112,7 @@ WORKLOADS = (
         "alone",
         "Round trip of one client alone",
         ("echo", "1", "1", "64", "0.1", "0.3"),
-        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
+        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PURES),
         (Bar(OUR_STREAM, NATIVE, 1.4, True), Bar(OUR_POLL, NATIVE, 1.4, True)),
         "p50_us",
         seconds=40,
@@ -118,7 +121,7 @@ WORKLOADS = (
         "big",
         "Echo of 1 MiB, one client",
         ("echo", "1", "1", str(1 << 20), "0.1", "0.4"),
-        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PEERS),
+        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PURES, *PEERS),
         (Bar(OUR_STREAM, RAW_STREAM, 0.8), Bar(OUR_POLL, RAW_POLL, 0.8)),
         seconds=65,
     ),
@@ -126,7 +129,7 @@ WORKLOADS = (
         "open",
         "Sessions opened a second, 32 at a time",
         ("open", "32", "0.2", "0.5"),
-        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL),
+        (NATIVE, RAW_STREAM, RAW_POLL, OUR_WS, OUR_STREAM, OUR_POLL, *PURES),
         (Bar(OUR_STREAM, NATIVE, 0.9), Bar(OUR_POLL, NATIVE, 0.9)),
         is_fresh=True,
         seconds=85,
@@ -333,7 +336,7 @@ def quiet_pairs(
 def least_quiet(workload: Workload, taken: list[dict[Contender, dict[str, Any]]]) -> int:
     """Count the quiet pairs of the contender of ours that has the fewest."""
     base = workload.contenders[0]
-    ours = [one for one in workload.contenders if one.server == OURS]
+    ours = [one for one in workload.contenders if one.server in (OURS, PURE)]
     return min(len(list(quiet_pairs(taken, one, base))) for one in ours)
 
 
@@ -363,7 +366,7 @@ def summary(
             row["load_cores"] = max(one["load_cores"] for one in quiet)
             row["server_cores"] = statistics.median(one["server_cores"] for one in quiet)
         for bar in workload.bars:
-            if bar.ours == contender:
+            if bar.ours.protocol == contender.protocol:
                 measured = ratio(workload, taken, contender, bar.beside)
                 row["bar"] = {
                     "beside": bar.beside.protocol,

@@ -13,7 +13,9 @@ from benchmarks.running import Clients, Contender, Server
 
 NATIVE = Contender("limit", "raw-ws")
 OURS = tuple(Contender("ours", name) for name in ("our-ws", "our-stream", "our-poll"))
-CONTENDERS = (NATIVE, Contender("limit", "raw-stream"), Contender("limit", "raw-poll"), *OURS)
+PURE = tuple(Contender("ours, pure", one.protocol) for one in OURS)
+RAW = (NATIVE, Contender("limit", "raw-stream"), Contender("limit", "raw-poll"))
+CONTENDERS = (*RAW, *OURS, *PURE)
 
 # An idle session takes what the server grows by from the first number of sessions to the second.
 IDLE = (1000, 3000)
@@ -40,7 +42,7 @@ def idle(contenders: Sequence[Contender], runs_of_ours: int) -> dict[str, Any]:
     """Measure what memory one more idle session takes."""
     rows = []
     for contender in contenders:
-        runs = runs_of_ours if contender in OURS else 1
+        runs = 1 if contender.protocol not in IDLE_BARS else runs_of_ours
         sizes = [size for _ in range(runs) if (size := _size(contender)) is not None]
         row: dict[str, Any] = {**contender._asdict(), "all": sizes}
         if sizes:

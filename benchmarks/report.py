@@ -27,7 +27,12 @@ LABELS = {
     "sjs-stream": "stream",
     "sjs-poll": "long poll",
 }
-SERVERS = {"ours": "this library", "limit": "raw ASGI (the limit)"}
+SERVERS = {
+    "ours": "this library, compiled",
+    "ours, pure": "this library, pure Python",
+    "limit": "raw ASGI (the limit)",
+}
+COLOURS = {"ours": "#0b6e4f", "ours, pure": "#6fae97", "limit": "#555"}
 UNITS = {"rate": "/s", "p50_us": "µs", "ms": "ms"}
 # In the order of the page.
 PARTS = ("w1", "w16", "alone", "big", "open", "fanout", "idle", "growth", "loss", "page")
@@ -267,7 +272,7 @@ def _chart(title: str, subtitle: str, bars: list[Bar]) -> str:
     ]
     for index, bar in enumerate(bars):
         y = 56 + 22 * index
-        colour = {"ours": "#0b6e4f", "limit": "#555"}.get(bar.server, "#b5bcc4")
+        colour = COLOURS.get(bar.server, "#b5bcc4")
         width, low, high = (value * scale for value in (bar.value, bar.low, bar.high))
         text = f"{bar.value:.2f}" if bar.value < 10 else f"{bar.value:.0f}"
         lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import select
@@ -28,12 +29,16 @@ NODE_PACKAGES = ("engine.io", "sockjs", "engine.io-client", "sockjs-client")
 
 COMMANDS = {
     "ours": [PYTHON, "serve.py", "ours"],
+    "ours, pure": [PYTHON, "serve.py", "ours"],
     "limit": [PYTHON, "serve.py", "limit"],
     "python-engineio": [PYTHON, "serve.py", "python_engineio"],
     "sockjs (aiohttp)": [PYTHON, "python_sockjs.py"],
     "engine.io (Node)": ["node", "engine_io.js"],
     "sockjs (Node)": ["node", "sockjs.js"],
 }
+
+# The sources are found before the wheel, whose parts are compiled.
+ENVIRONMENTS = {"ours, pure": {"PYTHONPATH": str(ROOT)}}
 
 # How long a sample may take at most, opening of its sessions included (seconds).
 _SAMPLE_SECONDS = 60
@@ -53,8 +58,12 @@ def environment(*, with_peers: bool) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     if not Path(PYTHON).exists():
         venv.create(BUILD / "venv", with_pip=True)
+    pip = [PYTHON, "-m", "pip", "install", "-q"]
     packages = [*PACKAGES, *(PEER_PACKAGES if with_peers else ())]
-    _once(packages, "pip", [PYTHON, "-m", "pip", "install", "-q", *packages, "-e", str(ROOT)])
+    _once(packages, "pip", [*pip, *packages])
+    # As it is published, see hatch_build.py; it takes about a minute.
+    compiled = {"HATCH_BUILD_HOOK_ENABLE_CUSTOM": "1"}
+    _once([_sources()], "ours", [*pip, "--force-reinstall", "--no-deps", str(ROOT)], **compiled)
     if with_peers:
         NODE.mkdir(exist_ok=True)
         command = ["npm", "install", "--prefix", str(NODE), "--no-audit", "--no-fund", "--silent"]
@@ -64,12 +73,21 @@ def environment(*, with_peers: bool) -> None:
         subprocess.run(["gcc", "-O2", "-Wall", "-o", str(LOAD), str(source)], check=True)
 
 
-def _once(packages: Any, name: str, command: list[str]) -> None:
+def _once(packages: Any, name: str, command: list[str], **environ: str) -> None:
     stamp = BUILD / f"{name}.stamp"
     installed = set(stamp.read_text().split()) if stamp.exists() else set()
     if not set(packages) <= installed:
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, env={**os.environ, **environ})
         stamp.write_text("\n".join(packages))
+
+
+def _sources() -> str:
+    """Return what changes when the library or its build does."""
+    found = hashlib.sha256()
+    build = [ROOT / "pyproject.toml", ROOT / "hatch_build.py"]
+    for path in [*sorted((ROOT / "emulation").rglob("*.py")), *build]:
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 class Server:
@@ -85,7 +103,12 @@ class Server:
             self._process = subprocess.Popen(
                 [*COMMANDS[self.name], str(self.port)],
                 cwd=HERE / "servers",
-                env={**os.environ, "NODE_PATH": str(NODE / "node_modules"), **self._environ},
+                env={
+                    **os.environ,
+                    "NODE_PATH": str(NODE / "node_modules"),
+                    **ENVIRONMENTS.get(self.name, {}),
+                    **self._environ,
+                },
                 stdout=log,
                 stderr=log,
                 preexec_fn=lambda: os.sched_setaffinity(0, {_cores()[0]}),

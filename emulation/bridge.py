@@ -125,10 +125,14 @@ class Start:
     def run(self, app: App, scope: Scope) -> None:
         """Start the application on the session."""
         self._task = self._registry.loop.create_task(self._run(app, scope))
-        for running in (_running, self._registry.applications):
-            running.add(self._task)
-            self._task.add_done_callback(running.discard)
+        self._task.add_done_callback(self._note_end)
+        _running.add(self._task)
+        self._registry.applications.add(self._task)
         self._allow(self._registry.config.open_timeout)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        _running.discard(task)
+        self._registry.applications.discard(task)
 
     def touch(self) -> None:
         """Note another try: the nonce joins for a while from now."""
@@ -211,8 +215,11 @@ class Start:
         self._allow(self._registry.config.attach_timeout)
 
     def _allow(self, seconds: float) -> None:
-        self._deadline = self._registry.loop.time() + seconds
-        self._registry.deadlines.watch(self, self._deadline)
+        registry = self._registry
+        now = registry.loop.time()
+        self._deadline = now + seconds
+        # One look for both of the times that an ordinary start is given.
+        registry.deadlines.watch(self, now + min(seconds, registry.config.attach_timeout))
 
     # --- The application --------------------------------------------------------------------------
 

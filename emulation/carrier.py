@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import math
@@ -97,7 +96,7 @@ class Carrier:
         deadlines: Deadlines,
         on_empty: Callable[[Carrier], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = deadlines.loop
         self.key = key
         self.secret = secret
         self.origin = origin
@@ -130,7 +129,8 @@ class Carrier:
         # How long a page may be silent: the resume time, and never less than two heartbeats.
         self._silence = max(config.resume_time, 2 * config.heartbeat + 5)
         self.look: Look | None = None
-        deadlines.watch(self, self._heard + self._silence)
+        # Sooner than anything is due: by then there is a downstream to be watched.
+        deadlines.watch(self, self._heard + min(config.heartbeat, self._silence))
 
     def has_secret(self, secret: str) -> bool:
         """Compare in constant time."""
@@ -180,8 +180,8 @@ class Carrier:
         if self.downstream is not None:
             self.downstream.push()
 
-    def note_over(self, session: Session) -> None:
-        """Note that a session has ended: without another one the downstream is not needed."""
+    def note_over(self) -> None:
+        """Note that a session is over: without another one the downstream is not needed."""
         if all(other.connection.is_over for other in self.sessions.values()):
             self._empty_since = self._loop.time()
             self._deadlines.watch(self, self._empty_since + _EMPTY_SECONDS)
@@ -268,6 +268,11 @@ class Carrier:
                 if size >= max_bytes:
                     break
             turns = self._dirty
+        # What has been used keeps its room, and idle carriers are many.
+        if not self._greet:
+            self._greet = {}
+        if not self._dirty:
+            self._dirty = {}
         return frames
 
     def _pack_section(self, session: Session, frames: list[Frame], max_bytes: int) -> int:

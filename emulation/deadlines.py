@@ -37,7 +37,8 @@ class Deadlines:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        # For who is watched, too: until 3.12 to ask for the running loop is a system call.
+        self.loop = loop
         self._heap: list[Look] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
@@ -69,12 +70,12 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._fires_at = when + _GRAIN
-        self._timer = self._loop.call_at(self._fires_at, self._fire)
+        self._timer = self.loop.call_at(self._fires_at, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         self._is_firing = True
-        now = self._loop.time()
+        now = self.loop.time()
         while self._heap and self._heap[0][0] <= now:
             guarded: Guarded | None = heapq.heappop(self._heap)[2]
             if guarded is None:
@@ -108,11 +109,9 @@ class Patience:
 
     __slots__ = ("_deadlines", "_ends", "_loop", "_seconds", "look")
 
-    def __init__(
-        self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, seconds: float
-    ) -> None:
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self._deadlines = deadlines
-        self._loop = loop
+        self._loop = deadlines.loop
         self._seconds = seconds
         self._ends: dict[asyncio.Task[Any], float] = {}
         self.look: Look | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 import threading
@@ -53,15 +54,19 @@ class Registry:
         self.thread = threading.get_ident()
         self.node = config.node_name
         self.limits = limits_of(config)
+        # What every page is told of the configuration when its socket is open, as JSON.
+        self.parameters = _parameters(config)
         self.deadlines = Deadlines(self.loop)
         # With who sends a body.
-        self.patience = Patience(self.deadlines, self.loop, config.body_timeout)
+        self.patience = Patience(self.deadlines, config.body_timeout)
         self.carriers: dict[str, Carrier] = {}
         self.starts: dict[str, Start] = {}
         self.sessions: set[Session] = set()
+        # Those that run; held here, for the loop holds them weakly.
         self.applications: set[asyncio.Task[None]] = set()
         self.natives: set[HangsUp] = set()
         self.is_going_down = False
+        self._on_over = self._bury  # made once, for all sessions
         self._clients: Counter[str] = Counter()
         self._graves: deque[tuple[float, Session]] = deque()
         self.look: Look | None = None
@@ -169,7 +174,7 @@ class Registry:
         session = Session(self.config, self.limits, self.deadlines, client)
         self.sessions.add(session)
         self._clients[client] += 1
-        session.on_over.append(self._bury)
+        session.on_over = self._on_over
         return session
 
     def place(self, session: Session, carrier: Carrier, number: int) -> None:
@@ -186,7 +191,8 @@ class Registry:
         session.carrier = carrier
         session.number = number
         carrier.sessions[number] = session
-        session.on_over.append(carrier.note_over)
+        if session.connection.is_over:
+            carrier.note_over()
 
     def place_by_nonce(self, carrier: Carrier, number: int, nonce: str) -> Session | None:
         """Give its number to a session whose page's head was lost with its native socket.
@@ -293,3 +299,18 @@ def _used_twice() -> RemoteProtocolError:
 
 def _too_many(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(503, CloseCode.POLICY_VIOLATION, text)
+
+
+def _parameters(config: Config) -> bytes:
+    """Return the parameters of `opened` (docs/protocol.md section 4)."""
+    parameters = {
+        "heartbeat": config.heartbeat,
+        "poll": config.poll_time,
+        "resume": config.resume_time,
+        "bytes": config.window_bytes,
+        "frames": config.window_frames,
+        "message": config.max_message_size,
+        "upload": config.max_upload,
+        "transports": list(config.transports),
+    }
+    return json.dumps(parameters, separators=(",", ":")).encode("ascii")

@@ -107,7 +107,7 @@ class Session:
     def __init__(
         self, config: Config, limits: Limits, deadlines: Deadlines, client: str = ""
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = deadlines.loop
         self.id = secrets.token_hex(4)  # for logs: no authority
         self.client = client
         self.config = config
@@ -139,7 +139,8 @@ class Session:
         self._unaware_until = 0.0
         # Until when an application that answers closes itself may do so.
         self._answer_by: float | None = None
-        self.on_over: list[Callable[[Session], None]] = []
+        # Who is told that it is over, beside its carrier.
+        self.on_over: Callable[[Session], None] | None = None
         self._receivers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []
         self.over_at: float | None = None
@@ -388,9 +389,10 @@ class Session:
         if self.connection.is_over and self.over_at is None:
             self.over_at = self._loop.time()
             diary.note_end(self, self.disconnect.code, self._why, self._age)
-            for over in self.on_over:
-                over(self)
-            self.on_over.clear()
+            if self.on_over is not None:
+                self.on_over(self)
+            if self.carrier is not None:
+                self.carrier.note_over()
         self._watch()
 
     def _watch(self) -> None:

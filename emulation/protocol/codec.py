@@ -72,9 +72,11 @@ class Encoder(Protocol):
     frames: int
     size: int
 
-    def encode(self, frames: Iterable[Frame]) -> bytes: ...
+    def encode(self, frames: Iterable[Frame], *, is_last: bool = False) -> bytes:
+        """Return the frames' bytes; behind the last ones stands the body's end."""
 
-    def end(self) -> bytes: ...
+    def end(self) -> bytes:
+        """Return the body's end alone."""
 
 
 class Decoder(Protocol):
@@ -95,7 +97,7 @@ class BinaryEncoder:
         self.frames = 0
         self.size = 0
 
-    def encode(self, frames: Iterable[Frame]) -> bytes:
+    def encode(self, frames: Iterable[Frame], *, is_last: bool = False) -> bytes:
         pieces = []
         count = 0
         for kind, payload in frames:
@@ -106,13 +108,17 @@ class BinaryEncoder:
             else:
                 pieces.append(_head(kind, length))
             pieces.append(payload)
-        data = b"".join(pieces)
+        if is_last:
+            _, end = counts("end", self.size + sum(map(len, pieces)))
+            pieces += (bytes((DOCUMENT, len(end))), end)
+            count += 1
+        data = b"".join(pieces)  # once: a batch may be large
         self.frames += count
         self.size += len(data)
         return data
 
     def end(self) -> bytes:
-        return self.encode((counts("end", self.size),))
+        return self.encode((), is_last=True)
 
 
 def _head(kind: int, length: int) -> bytes:
@@ -214,7 +220,7 @@ class JSONEncoder:
         self.frames = 0
         self.size = 0
 
-    def encode(self, frames: Iterable[Frame]) -> bytes:
+    def encode(self, frames: Iterable[Frame], *, is_last: bool = False) -> bytes:
         lines: list[bytes] = []
         elements: list[bytes] = []
         length = 0
@@ -229,12 +235,16 @@ class JSONEncoder:
                 length = 0
         if elements:
             lines.append(_line_of(elements))
+        if is_last:
+            _, end = counts("end", self.size + sum(map(len, lines)))
+            lines.append(_line_of([end]))
+            self.frames += 1
         data = b"".join(lines)
         self.size += len(data)
         return data
 
     def end(self) -> bytes:
-        return self.encode((counts("end", self.size),))
+        return self.encode((), is_last=True)
 
 
 def _line_of(elements: list[bytes]) -> bytes:

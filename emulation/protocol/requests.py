@@ -85,11 +85,17 @@ def _read_frames(body: bytes, at: int, section: Section) -> int:
         length = body[at + 1]
         start = at + 2
         if length > 0x7F:
-            # Two bytes of length are 16,383 at most; a longer frame is the decoder's.
-            if length == 0x80 or start == size or body[start] > 0x7F:
+            # Two or three bytes of length, as a part has them; a longer frame is the decoder's.
+            digits = body[start : start + 2]
+            if length == 0x80 or len(digits) < 2:
                 break
-            length = (length & 0x7F) << 7 | body[start]
+            length = (length & 0x7F) << 7 | digits[0] & 0x7F
             start += 1
+            if digits[0] > 0x7F:
+                if digits[1] > 0x7F:
+                    break
+                length = length << 7 | digits[1]
+                start += 1
         end = start + length
         if end > size:
             break

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from emulation.carrier import Carrier, Downstream
     from emulation.transports.exchange import Exchange
 
-__all__ = ["begin", "read_attach", "wait_for_disconnect"]
+__all__ = ["begin", "read_attach"]
 
 
 async def read_attach(exchange: Exchange) -> Carrier:
@@ -49,9 +49,3 @@ def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
         downstream.push()
     else:
         downstream.finish()
-
-
-async def wait_for_disconnect(exchange: Exchange) -> None:
-    """Wait until the client has left or the response is complete (ASGI: http.disconnect)."""
-    while (await exchange.receive())["type"] != "http.disconnect":
-        pass

@@ -191,8 +191,7 @@ class Exchange:
         self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
     ) -> None:
         """Answer with a body of these frames behind the head."""
-        encoder = self.encoder()
-        body = encoder.encode((self.answer_head(), *frames)) + encoder.end()
+        body = self.encoder().encode((self.answer_head(), *frames), is_last=True)
         headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
         await self.answer(status, headers, body)
 

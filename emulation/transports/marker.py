@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 __all__ = ["VERBS", "Marker", "split_marker"]
@@ -16,6 +15,10 @@ _MARKER = re.compile(
     rb"(?:(open|send|stream|poll|ticket|bye|ws)\.([\w-]{22})|sse\.([\w-]{22})\.([\w-]{22}))"
     rb"(?=&|\Z)"
 )
+
+# The URL of a carrier's own requests, which come again and again.
+_ALONE = re.compile(rb"emulation=(send|stream|poll|ticket|bye|open|ws)\.([\w-]{22})")
+_VERBS: Final = {verb.encode("ascii"): verb for verb in VERBS}
 
 
 class Marker(NamedTuple):
@@ -34,18 +37,10 @@ def split_marker(query_string: bytes) -> tuple[Marker | None, bytes]:
     # Nearly every request of an application ends here.
     if b"emulation=" not in query_string:
         return None, query_string
-    if query_string.startswith(b"emulation=") and b"&" not in query_string:
-        # The URL of a carrier's own requests, which come again and again.
-        return _split_alone(query_string)
-    return _split(query_string)
-
-
-@lru_cache(4096)
-def _split_alone(query_string: bytes) -> tuple[Marker | None, bytes]:
-    return _split(query_string)
-
-
-def _split(query_string: bytes) -> tuple[Marker | None, bytes]:
+    alone = _ALONE.fullmatch(query_string)
+    if alone is not None:
+        verb, key = alone.groups()
+        return Marker(_VERBS[verb], key.decode("ascii"), ""), b""
     found = list(_MARKER.finditer(query_string))
     if len(found) != 1:
         return None, query_string
@@ -53,5 +48,5 @@ def _split(query_string: bytes) -> tuple[Marker | None, bytes]:
     # The separator before the part goes with it, or the one behind it when it is the first.
     before, after = query_string[: match.start()], query_string[match.end() :]
     rest = before[:-1] + after if before else after[1:]
-    verb, key, sse_key, ticket = (group.decode("ascii") for group in match.groups(b""))
-    return Marker(verb or "sse", key or sse_key, ticket), rest
+    name, key, sse_key, ticket = [group.decode("ascii") for group in match.groups(b"")]
+    return Marker(name or "sse", key or sse_key, ticket), rest

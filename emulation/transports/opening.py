@@ -8,7 +8,7 @@ from emulation.bridge import Accepted, Binding, Start
 from emulation.config import TRANSPORTS
 from emulation.exceptions import RefusedWith, RemoteProtocolError
 from emulation.protocol.close import CloseCode
-from emulation.protocol.frames import Frame, document
+from emulation.protocol.frames import DOCUMENT, Frame, document
 from emulation.protocol.handshake import is_nonce, is_token
 from emulation.registry import unknown_carrier
 from emulation.transports.headers import application_headers
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.exchange import Exchange
 
-__all__ = ["begin", "bound_to_another", "opened", "serve_open"]
+__all__ = ["begin", "bound_to_another", "opened", "secret_of", "serve_open"]
 
 # A list of protocols longer than this is no application's.
 _MAX_PROTOCOLS = 64
@@ -58,7 +58,7 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     decision = await start.wait(registry.config.open_answer_time)
     frames: list[Frame] = []
     if not exchange.request.head.secret:
-        frames.append(document("secret", carrier.secret, registry.node))
+        frames.append(secret_of(registry, carrier))
     if decision is None:
         if session.connection.is_over:
             raise RefusedWith(unknown_carrier(), [document("gone", number)])
@@ -84,22 +84,14 @@ async def _answer_opened(
 
 def opened(registry: Registry, number: int, decision: Accepted) -> Frame:
     """Make the document that says that the application has accepted."""
-    config = registry.config
-    return document(
-        "opened",
-        number,
-        decision.subprotocol,
-        {
-            "heartbeat": config.heartbeat,
-            "poll": config.poll_time,
-            "resume": config.resume_time,
-            "bytes": config.window_bytes,
-            "frames": config.window_frames,
-            "message": config.max_message_size,
-            "upload": config.max_upload,
-            "transports": list(config.transports),
-        },
-    )
+    # A subprotocol is a token, and the name of a process no more: nothing in them is escaped.
+    name = decision.subprotocol.encode("ascii")
+    return DOCUMENT, b'["opened",%d,"%s",%s]' % (number, name, registry.parameters)
+
+
+def secret_of(registry: Registry, carrier: Carrier) -> Frame:
+    """Make the document that tells the page its carrier's secret, and where the carrier is."""
+    return DOCUMENT, f'["secret","{carrier.secret}","{registry.node}"]'.encode("ascii")
 
 
 def begin(

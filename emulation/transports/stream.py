@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulation.eager import Event, Writer
 from emulation.protocol.codec import Encoder
-from emulation.transports.attach import begin, read_attach, wait_for_disconnect
+from emulation.transports.attach import begin, read_attach
 from emulation.transports.exchange import GONE
 from emulation.transports.headers import OCTET_STREAM, answer
 
@@ -30,7 +30,8 @@ async def serve_stream(exchange: Exchange) -> None:
     stream = Stream(exchange, carrier)
     begin(exchange, carrier, stream)
     try:
-        await wait_for_disconnect(exchange)
+        while (await exchange.receive())["type"] != "http.disconnect":
+            pass  # the client has left, or the response is complete
     finally:
         stream.lose()
 

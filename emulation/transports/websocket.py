@@ -35,7 +35,7 @@ from emulation.protocol.handshake import (
     parse_request_head,
 )
 from emulation.session import Session
-from emulation.transports.opening import begin, bound_to_another, opened
+from emulation.transports.opening import begin, bound_to_another, opened, secret_of
 from emulation.transports.scope import binding_of, client_of, websocket_scope
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ async def _open(
     decision = await start.wait(registry.config.open_answer_time)
     await native.accept(selected, [] if decision is None else decision.headers)
     if native.carrier is not None:
-        await native.say(document("secret", native.carrier.secret, registry.node))
+        await native.say(secret_of(registry, native.carrier))
     native.start = start
     if decision is None:
         await native.say(document("hello"))

@@ -22,7 +22,7 @@ counts = st.integers(0, 300) | st.integers(0, 2**60)
 names = st.sampled_from(["", NODE, SECRET, "a b", 'a"b', "ä"])
 numbered = st.tuples(
     st.sampled_from([TEXT, BINARY, TEXT_PART, CLOSE, 0x3F]),
-    st.binary(max_size=40) | st.sampled_from([bytes(127), bytes(128), bytes(16384)]),
+    st.binary(max_size=40) | st.sampled_from([bytes(127), bytes(128), bytes(16383), bytes(16384)]),
 )
 sections = st.builds(
     lambda head, nonce, frames: [document("section", *head, *nonce), *frames],
@@ -79,7 +79,7 @@ def test_a_body_that_was_damaged_is_read_alike(frames: list[Frame], data: st.Dat
 
 
 @given(st.integers(0, 3), st.lists(st.binary(max_size=200), max_size=20))
-@example(1, [b"x" * 127, b"x" * 128, b"x" * 16383])
+@example(1, [b"x" * 127, b"x" * 128, b"x" * 16383, b"x" * 16384])
 def test_what_pages_send_is_plain(more: int, payloads: list[bytes]) -> None:
     head = document("head", 1, SECRET, 12, NODE)
     rest = [document("section", number, 0, 0, NONCE) for number in range(2, 2 + more)]
