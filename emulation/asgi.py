@@ -89,7 +89,7 @@ class WebSocketEmulation:
                 await self.app(scope, receive, send)
         elif kind == "websocket":
             marker, query = split_marker(scope["query_string"])
-            if marker is not None and marker.verb == "ws":
+            if marker is not None:
                 await self._upgrade(scope, receive, send, marker, query)
             elif self._origins.check_native(scope).is_allowed:
                 await self.app(scope, receive, send)
@@ -165,7 +165,8 @@ class WebSocketEmulation:
         self, scope: Scope, receive: Receive, send: Send, marker: Marker, query: bytes
     ) -> None:
         decision = self._origins.check(scope, "ws")
-        if not decision.is_allowed or "websocket" not in self.config.transports:
+        is_served = marker.verb == "ws" and "websocket" in self.config.transports
+        if not decision.is_allowed or not is_served:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
