@@ -119,13 +119,40 @@ def bound_to_another() -> RemoteProtocolError:
     return RemoteProtocolError(403, CloseCode.POLICY_VIOLATION, "this nonce is another request's")
 
 
+def _check_binding(start: Start, binding: Binding, exchange: Exchange) -> None:
+    """Raise RemoteProtocolError with 403 for a try that is not of the page that made the first.
+
+    A cookie may have changed meanwhile: by an answer of the application that was lost behind its
+    headers, or by a balancer on the way. The secret shows that the page is the same all the same.
+    """
+    first = start.binding
+    if binding == first:
+        return
+    if binding._replace(cookie=first.cookie) == first:
+        answered = start.decision.headers if start.decision is not None else ()
+        set_by_us = {_name(value) for field, value in answered if field == b"set-cookie"}
+        if _cookies(binding.cookie, set_by_us) == _cookies(first.cookie, set_by_us):
+            return
+        if exchange.head.secret and exchange.find_carrier() is start.session.carrier:
+            return
+    raise bound_to_another()
+
+
+def _cookies(header: bytes, but: set[bytes]) -> list[bytes]:
+    pairs = [pair.strip() for pair in header.split(b";")]
+    return sorted(pair for pair in pairs if pair and _name(pair) not in but)
+
+
+def _name(cookie: bytes) -> bytes:
+    return cookie.partition(b"=")[0].strip()
+
+
 def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange) -> Start | None:
     """Find the start that this try joins; raises RemoteProtocolError with 403 or 404."""
     start = registry.starts.get(nonce)
     if start is None:
         return None
-    if start.binding != binding:
-        raise bound_to_another()
+    _check_binding(start, binding, exchange)
     session = start.session
     if not start.joins:
         error = unknown_carrier()
@@ -153,8 +180,7 @@ def _carrier(exchange: Exchange, start: Start | None) -> Carrier:
 async def _cancel(exchange: Exchange, number: int, nonce: str) -> None:
     start = exchange.registry.starts.get(nonce)
     if start is not None:
-        if start.binding != binding_of(exchange.scope, exchange.query):
-            raise bound_to_another()
+        _check_binding(start, binding_of(exchange.scope, exchange.query), exchange)
         if not start.session.is_known:
             start.cancel()
     await exchange.respond([document("gone", number)])
