@@ -153,10 +153,9 @@ def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange
     if start is None:
         return None
     _check_binding(start, binding, exchange)
-    session = start.session
     if not start.joins:
-        error = unknown_carrier()
-        raise Failure(error, [document("gone", session.number)])
+        # By the number that the page knows: its native socket may have died before it told it.
+        raise Failure(unknown_carrier(), [document("gone", exchange.body.documents[0][1])])
     start.touch()
     return start
 
