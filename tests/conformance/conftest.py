@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.conformance.scenarios")
 
 @pytest.fixture(scope="module")
 async def served() -> AsyncIterator[Served]:
-    async with serving(open_answer_time=0.2) as running:
+    async with serving(expected="Said once", open_answer_time=0.2) as running:
         yield running
 
 

@@ -47,6 +47,10 @@ class Native:
             if isinstance(said, list) and said[0] == name:
                 return said
 
+    async def message(self) -> Any:
+        """Receive one message, past documents."""
+        return (await self.messages(1))[0]
+
     async def messages(self, count: int) -> list[Any]:
         """Receive so many messages, past documents."""
         found: list[Any] = []
