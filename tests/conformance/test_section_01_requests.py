@@ -144,6 +144,7 @@ async def test_an_upgrade_with_another_verb_is_none(served: Served, verb: str) -
     with pytest.raises(InvalidStatus) as refused:
         async with connect(
             f"{served.url}/echo?{query}&{marker}".replace("http", "ws", 1),
+            subprotocols=[Subprotocol(f"emulation.{drawn()}")],
             origin=Origin(served.url),
             proxy=None,
         ):

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from emulation.protocol.frames import BINARY, DOCUMENT, document
 from tests.session.native import Native, dial, opened, resumed
-from tests.session.stage import Endpoint, Served, serving
+from tests.session.stage import Endpoint, Served
 from tests.session.wire import Page, close, documents, drawn, numbers, section, text
 
 pytestmark = pytest.mark.usefixtures("beside")
@@ -164,19 +164,6 @@ async def test_unknown_documents_are_skipped(served: Served) -> None:
         await native.send("one")
         assert await endpoint.texts(1) == ["one"]
         endpoint.leave()
-
-
-async def test_a_quarter_of_the_window_is_acknowledged_at_once() -> None:
-    async with serving(window_frames=8) as served:
-        page = served.page("/puppet")
-        async with opened(page) as native:
-            endpoint = await played(served, native)
-            for _ in range(4):
-                await native.send("x")
-            # Not only after a while, all of them together.
-            assert (await native.until("ack"))[1] in (2, 3, 4)
-            assert await endpoint.texts(4) == ["x"] * 4
-            endpoint.leave()
 
 
 @pytest.mark.parametrize("head", [[2, "", 1, ""], [2], ["1", "", 1, ""]])
