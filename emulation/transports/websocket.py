@@ -169,6 +169,9 @@ class NativeSocket:
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
         self._resumed_number = 0
+        # What is said before anything else on a resume, and the number of the page's next frame.
+        self._resumed: Frame | None = None
+        self._next = 1
         self._ack_timer: asyncio.TimerHandle | None = None
         self._heard = registry.loop.time()
         self._opened = self._pinged = self._heard
@@ -262,8 +265,11 @@ class NativeSocket:
         if session.home is None or self._has_head:
             self.settle(session)
 
-    def settle(self, session: Session) -> None:
-        """Make this the session's home, unless the native socket is over already."""
+    def settle(self, session: Session, ack: int | None = None) -> None:
+        """Make this the session's home, unless the native socket is over already.
+
+        `ack` is that of a resume, from which the page counts what comes.
+        """
         if self._is_over:
             return
         observer = self.registry.config.observer
@@ -272,6 +278,9 @@ class NativeSocket:
         self.session = session
         session.attached = True
         session.move(self)
+        if ack is not None:
+            session.written = min(ack, session.written)
+            session.is_resuming = True
         session.attaches += 1
         session.serve_by(self.transport, "its page has a native WebSocket now")
         self.registry.deadlines.watch(self, self._next_check())
@@ -308,8 +317,15 @@ class NativeSocket:
 
     def _pack(self) -> Iterator[Event]:
         """Make an event of each thing there is to say, in their order."""
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            yield _spoken(resumed)
         while (session := self.session) is not None and not self._is_over:
             connection = session.connection
+            if session.written < connection.acknowledged:
+                session.written += 1
+                yield _HAD
+                continue
             frames = connection.frames_after(session.written, _WRITE_BYTES)
             if not frames:
                 event = self._next_document(session)
@@ -372,6 +388,8 @@ class NativeSocket:
             if event["type"] != "websocket.receive":
                 return
             self._heard = self.registry.loop.time()
+            if self.session is not None:
+                self.session.is_resuming = False
             text = event.get("text")
             if text is None:
                 self._take(BINARY, event["bytes"])
@@ -395,7 +413,7 @@ class NativeSocket:
 
     def _take_numbered(self, session: Session, frame: Frame) -> None:
         connection = session.connection
-        number = connection.received + 1
+        number = self._next
         try:
             session.take(number, [frame])
             if connection.received < number and not connection.is_over:
@@ -403,6 +421,7 @@ class NativeSocket:
         except RemoteProtocolError as error:
             session.reject(error)
             return
+        self._next += 1
         if connection.owes_ack:
             self._push()
         elif self._ack_timer is None:
@@ -501,8 +520,11 @@ class NativeSocket:
         except RemoteProtocolError as error:
             session.reject(error)
         connection = session.connection
-        await self.say(document("resumed", connection.tell_ack(), *connection.tell_credit()))
-        self.settle(session)
+        if ack + connection.limits.window_frames < connection.acknowledged:
+            raise _broken("a resume far behind its page's own acknowledgements")
+        self._resumed = document("resumed", connection.tell_ack(), *connection.tell_credit())
+        self._next = connection.received + 1
+        self.settle(session, ack)
 
     # --- The end ----------------------------------------------------------------------------------
 
@@ -584,5 +606,7 @@ def _broken(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
 
 
+# Stands for a frame that the page has had since it said its ack: only its number counts.
+_HAD: Event = {"type": "websocket.send", "text": ""}
 _PING = document("ping")
 _PART = document("part")
