@@ -61,9 +61,9 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     if not exchange.head.secret:
         frames.append(document("secret", carrier.secret, registry.node))
     if decision is None:
-        if session.connection.is_over:
-            raise Failure(unknown_carrier(), [document("gone", number)])
-        await exchange.respond([*frames, document("opening", number)])
+        # Given up: by its page, or because it has taken too long.
+        name = "gone" if session.connection.is_over else "opening"
+        await exchange.respond([*frames, document(name, number)])
     elif isinstance(decision, Accepted):
         await _answer_opened(exchange, carrier, start, frames)
     else:

@@ -211,6 +211,27 @@ async def test_a_cookie_of_the_answer_that_was_lost_does_not_count(
     endpoint.leave()
 
 
+async def test_undecided_for_too_long_is_gone_and_no_error() -> None:
+    """A 404 would say that the carrier is not known, with all its sockets."""
+    async with serving(open_timeout=0.3, open_answer_time=0.2) as served:
+        page = served.page("/puppet")
+        endpoint = await served.play(page)
+        nonce = drawn()
+        answer = await page.open(2, nonce=nonce)
+        while documents(answer.frames, "opening"):
+            answer = await page.open(2, nonce=nonce)
+        assert (answer.status, documents(answer.frames, "gone")) == (200, [["gone", 2]])
+        # From now on the nonce is spent.
+        answer = await page.open(2, nonce=nonce)
+        assert (answer.status, documents(answer.frames, "gone")) == (404, [["gone", 2]])
+        slow = await served.stage.endpoint()
+        assert await slow.disconnect() == (1006, "")
+        await page.upload(section(1, 0, 1), text("unharmed"))
+        assert await endpoint.texts(1) == ["unharmed"]
+        slow.leave()
+        endpoint.leave()
+
+
 @pytest.mark.parametrize("way", ["open", "ws"])
 async def test_who_gives_up_while_connecting_ends_the_start(served: Served, way: str) -> None:
     """By `cancel`, with the secret or without it; the nonce starts nothing any more."""
