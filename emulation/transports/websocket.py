@@ -422,6 +422,7 @@ class NativeSocket:
             session.reject(error)
             return
         self._next += 1
+        session.is_known = True  # who sends has had the decision; a head may be earlier
         if connection.owes_ack:
             self._push()
         elif self._ack_timer is None:
@@ -491,8 +492,6 @@ class NativeSocket:
             raise _broken("a head without a start")
         session = self.start.session
         self.registry.place(session, carrier, head.number)
-        if head.secret:
-            session.is_known = True
         self._has_head = True
         if self.session is None and self._is_told:
             # An open over HTTP was answered too, and the page has chosen this socket.

@@ -232,6 +232,47 @@ async def test_undecided_for_too_long_is_gone_and_no_error() -> None:
         endpoint.leave()
 
 
+async def test_a_head_spends_no_nonce(served: Served) -> None:
+    """A native socket may die behind the page's head: then the page does not know the decision."""
+    page = served.page("/puppet", query=f"token={drawn()}")
+    first = await served.play(page)
+    nonce = drawn()
+    async with dial(page, nonce) as native:
+        await native.until("hello")
+        await native.say("head", 1, page.secret, 2, page.node)
+        second = await served.stage.endpoint()
+        carrier = served.registry.carriers[page.key]
+        await served.eventually(lambda: 2 in carrier.sessions, "the head has come")
+    assert documents((await page.open(2, nonce=nonce)).frames, "opening") == [["opening", 2]]
+    async with dial(page, nonce) as native:
+        await native.until("hello")
+        await native.say("head", 1, page.secret, 2, page.node)
+        await second.accept()
+        # Nobody reads `opened`.
+    assert documents((await page.open(2, nonce=nonce)).frames, "opened")
+    await page.upload(section(2, 0, 1), text("it goes on"))
+    assert await second.texts(1) == ["it goes on"]
+    assert (await page.open(2, nonce=nonce)).status == 404
+    assert served.stage.starts(page.query) == 2
+    first.leave()
+    second.leave()
+
+
+async def test_a_native_message_spends_the_nonce(served: Served) -> None:
+    page = served.page("/puppet")
+    nonce = drawn()
+    async with dial(page, nonce) as native:
+        endpoint = await served.stage.endpoint()
+        await endpoint.accept()
+        _, page.secret, page.node = await native.until("secret")
+        await native.until("opened")
+        await native.say("head", 1, page.secret, 1, page.node)
+        await native.send("one")
+        assert await endpoint.texts(1) == ["one"]
+        assert (await page.open(nonce=nonce)).status == 404
+    endpoint.leave()
+
+
 @pytest.mark.parametrize("way", ["open", "ws"])
 async def test_who_gives_up_while_connecting_ends_the_start(served: Served, way: str) -> None:
     """By `cancel`, with the secret or without it; the nonce starts nothing any more."""
