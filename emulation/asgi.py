@@ -19,6 +19,7 @@ from emulation.transports.headers import allow, check_method, preflight
 from emulation.transports.marker import Marker, split_marker
 from emulation.transports.opening import serve_open
 from emulation.transports.poll import serve_poll
+from emulation.transports.scope import client_of
 from emulation.transports.stream import serve_stream
 from emulation.transports.upstream import bye, upload
 from emulation.transports.websocket import serve_websocket
@@ -143,6 +144,8 @@ class WebSocketEmulation:
 
     async def _fail(self, exchange: Exchange, error: RemoteProtocolError) -> None:
         """Answer with the error, behind the body: see Exchange.drain."""
+        registry = exchange.registry
+        registry.misuse.note(client_of(exchange.scope), error, registry.loop.time())
         try:
             # Who has not sent a body in its time is not given that time again.
             is_read = exchange.is_read or (error.status != 408 and await exchange.drain())

@@ -213,6 +213,8 @@ class NativeSocket:
 
     async def fail(self, error: RemoteProtocolError) -> None:
         """Tell the page what it did wrong, and close."""
+        registry = self.registry
+        registry.misuse.note(client_of(self.scope), error, registry.loop.time())
         if not self._is_accepted:
             await self._put({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
             return
