@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
@@ -20,6 +20,7 @@ from emulation.protocol.frames import TEXT, document
 from tests.session.native import Native, dial
 from tests.session.stage import Endpoint, Served, serving
 from tests.session.wire import Answer, Downstream, Page, close, encoded, numbers, section, text
+from tests.support.plans import PLAYED
 
 ACTIONS = (
     "say", "hear", "upload", "hold an upload", "poll", "hold a poll", "release", "release again",
@@ -228,11 +229,9 @@ plans = st.lists(st.sampled_from(PHRASES), max_size=14).map(
     lambda phrases: [action for phrase in phrases for action in phrase]
 )
 
-common = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-
 
 @pytest.mark.integration
-@settings(common, max_examples=60, derandomize=True)
+@settings(PLAYED, max_examples=60, derandomize=True)
 @example(["say", "hold an upload", "dial", "say the head", "release", "go on natively", "say"])
 @example(
     [
@@ -254,7 +253,7 @@ def test_any_order(actions: list[str]) -> None:
 @pytest.mark.full
 @pytest.mark.integration
 @pytest.mark.timeout(3600)
-@settings(common, max_examples=2000)
+@settings(PLAYED, max_examples=2000)
 @given(plans)
 def test_any_order_for_long(actions: list[str]) -> None:
     asyncio.run(play(actions))

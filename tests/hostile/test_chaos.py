@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
@@ -26,6 +26,7 @@ from tests.apps.numbered_app import numbered
 from tests.apps.recorder import Recorder
 from tests.support import recorded
 from tests.support.numbered import exchange
+from tests.support.plans import PLAYED
 
 pytestmark = pytest.mark.integration
 
@@ -203,11 +204,8 @@ def run(plan: Plan) -> None:
     print(*(f"{count} × {end}" for end, count in ends.items()), sep="\n")
 
 
-common = settings(deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-
-
 @pytest.mark.timeout(300)
-@settings(common, max_examples=12, derandomize=True)
+@settings(PLAYED, max_examples=12, derandomize=True)
 @given(plans)
 def test_nothing_is_lost(plan: Plan) -> None:
     run(plan)
@@ -215,7 +213,7 @@ def test_nothing_is_lost(plan: Plan) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(3600)
-@settings(common, max_examples=200)
+@settings(PLAYED, max_examples=200)
 @given(plans)
 def test_nothing_is_lost_for_long(plan: Plan) -> None:
     run(plan)
