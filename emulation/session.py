@@ -101,7 +101,6 @@ class Session:
         "home",
         "id",
         "is_known",
-        "is_resuming",
         "moves",
         "nonce",
         "number",
@@ -137,8 +136,6 @@ class Session:
         self.attached = False
         # Whether the page has shown that it knows the decision about its socket.
         self.is_known = False
-        # Whether a native socket has told its ack, and the page has not yet said anything there.
-        self.is_resuming = False
         self.disconnect: Disconnect | None = None
         self.closed_by_application = False
         self._has_told = False
@@ -315,9 +312,7 @@ class Session:
             for document in section.documents:
                 if document[0] == "last" and len(document) > 1 and is_count(document[1]):
                     self._say_bye(document[1])
-            # The page will count on from the ack it was told: none of them may be taken behind its
-            # back. Who says `bye` will send nothing more.
-            if section.frames and (not self.is_resuming or self.bye_at is not None):
+            if section.frames:
                 self.take(section.first, section.frames)
         except RemoteProtocolError as error:
             self.reject(error)
@@ -414,7 +409,6 @@ class Session:
         if self.home is not None and self.home is not home:
             self.home.leave(self)
         self.home = home
-        self.is_resuming = False
         self.written = self.connection.acknowledged
 
     # --- The end of a page ------------------------------------------------------------------------

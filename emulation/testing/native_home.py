@@ -191,6 +191,9 @@ class NativeHome:
         self._cursor = payload[1]
         self._socket.take_ack(payload[1])
         self._socket.take_credit(Credit(payload[2], payload[3]))
+        if connection.acknowledged > payload[1]:
+            # What it lacks has been let go of, and messages have no number of their own.
+            raise Failure("an upload has gone further than the resume")
 
     def _raise_refusal(self, payload: Sequence[Any]) -> None:
         if payload[0] == "refused" and len(payload) > 2:

@@ -282,7 +282,6 @@ class NativeSocket:
         session.move(self)
         if ack is not None:
             session.written = min(ack, session.written)
-            session.is_resuming = True
         session.attaches += 1
         session.serve_by(self.transport, "its page has a native WebSocket now")
         self.registry.deadlines.watch(self, self._next_check())
@@ -390,8 +389,6 @@ class NativeSocket:
             if event["type"] != "websocket.receive":
                 return
             self._heard = self.registry.loop.time()
-            if self.session is not None:
-                self.session.is_resuming = False
             text = event.get("text")
             if text is None:
                 self._take(BINARY, event["bytes"])
