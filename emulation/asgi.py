@@ -19,6 +19,7 @@ from emulation.transports.headers import allow, check_method, preflight
 from emulation.transports.marker import Marker, split_marker
 from emulation.transports.opening import serve_open
 from emulation.transports.poll import serve_poll
+from emulation.transports.scope import client_of
 from emulation.transports.stream import serve_stream
 from emulation.transports.upstream import bye, upload
 from emulation.transports.websocket import serve_websocket
@@ -89,7 +90,7 @@ class WebSocketEmulation:
                 await self.app(scope, receive, send)
         elif kind == "websocket":
             marker, query = split_marker(scope["query_string"])
-            if marker is not None and marker.verb == "ws":
+            if marker is not None:
                 await self._upgrade(scope, receive, send, marker, query)
             elif self._origins.check_native(scope).is_allowed:
                 await self.app(scope, receive, send)
@@ -143,6 +144,8 @@ class WebSocketEmulation:
 
     async def _fail(self, exchange: Exchange, error: RemoteProtocolError) -> None:
         """Answer with the error, behind the body: see Exchange.drain."""
+        registry = exchange.registry
+        registry.misuse.note(client_of(exchange.scope), error, registry.loop.time())
         try:
             # Who has not sent a body in its time is not given that time again.
             is_read = exchange.is_read or (error.status != 408 and await exchange.drain())
@@ -165,7 +168,8 @@ class WebSocketEmulation:
         self, scope: Scope, receive: Receive, send: Send, marker: Marker, query: bytes
     ) -> None:
         decision = self._origins.check(scope, "ws")
-        if not decision.is_allowed or "websocket" not in self.config.transports:
+        is_served = marker.verb == "ws" and "websocket" in self.config.transports
+        if not decision.is_allowed or not is_served:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from emulation.carrier import Carrier
 from emulation.deadlines import Deadlines, Look, Patience
 from emulation.exceptions import RemoteProtocolError
+from emulation.misuse import Misuse
 from emulation.observing import Statistics
 from emulation.protocol.close import CloseCode
 from emulation.session import Session, limits_of
@@ -59,6 +60,7 @@ class Registry:
         self.deadlines = Deadlines(self.loop)
         # With who sends a body.
         self.patience = Patience(self.deadlines, config.body_timeout)
+        self.misuse = Misuse()
         self.carriers: dict[str, Carrier] = {}
         self.starts: dict[str, Start] = {}
         self.sessions: set[Session] = set()
@@ -153,16 +155,19 @@ class Registry:
         limit = self.config.max_sessions_per_client
         if limit and self._clients[client] >= limit:
             error = RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, "too many of one client")
-            raise self._refused("max_sessions_per_client", error)
+            raise self._refused("max_sessions_per_client", error, f" of {client}")
 
-    def _refused(self, setting: str, error: RemoteProtocolError) -> RemoteProtocolError:
+    def _refused(
+        self, setting: str, error: RemoteProtocolError, whose: str = ""
+    ) -> RemoteProtocolError:
         """Log which limit keeps pages waiting, once a minute; return the error."""
         now = self.loop.time()
         if now >= self._silent_until.get(setting, now):
             self._silent_until[setting] = now + _SILENCE
             logger.warning(
-                "Refused a socket: %s = %d is reached; its page tries again for a while. To admit"
+                "Refused a socket%s: %s = %d is reached; its page tries again for a while. To admit"
                 " more, raise it in Config. (Said once in %d s.)",
+                whose,
                 setting,
                 getattr(self.config, setting),
                 _SILENCE,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.codec import frame_from_json, frame_to_json
@@ -139,9 +139,10 @@ class NativeHome:
             )
         except InvalidStatus as error:
             status = error.response.status_code
-            kind = Failure if status in _RETRIED_STATUS else GivenUp
+            # A session that goes on is not ended by whoever answers on the way.
+            kind = Failure if status in _RETRIED_STATUS or not own_query else GivenUp
             raise kind(f"the upgrade was answered with {status}") from error
-        except (InvalidHandshake, OSError) as error:
+        except (InvalidHandshake, InvalidURI, OSError) as error:
             raise Failure(f"no upgrade: {error!r}") from error
         if self._native.subprotocol != subprotocols[0]:
             raise GivenUp("the WebSocket is not ours")
@@ -191,6 +192,9 @@ class NativeHome:
         self._cursor = payload[1]
         self._socket.take_ack(payload[1])
         self._socket.take_credit(Credit(payload[2], payload[3]))
+        if connection.acknowledged > payload[1]:
+            # What it lacks has been let go of, and messages have no number of their own.
+            raise Failure("an upload has gone further than the resume")
 
     def _raise_refusal(self, payload: Sequence[Any]) -> None:
         if payload[0] == "refused" and len(payload) > 2:

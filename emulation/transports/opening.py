@@ -60,9 +60,9 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     if not exchange.request.head.secret:
         frames.append(secret_of(registry, carrier))
     if decision is None:
-        if session.connection.is_over:
-            raise RefusedWith(unknown_carrier(), [document("gone", number)])
-        await exchange.respond([*frames, document("opening", number)])
+        # Given up: by its page, or because it has taken too long.
+        name = "gone" if session.connection.is_over else "opening"
+        await exchange.respond([*frames, document(name, number)])
     elif isinstance(decision, Accepted):
         await _answer_opened(exchange, carrier, start, frames)
     else:
@@ -110,17 +110,43 @@ def bound_to_another() -> RemoteProtocolError:
     return RemoteProtocolError(403, CloseCode.POLICY_VIOLATION, "this nonce is another request's")
 
 
+def _check_binding(start: Start, binding: Binding, exchange: Exchange) -> None:
+    """Raise RemoteProtocolError with 403 for a try that is not of the page that made the first.
+
+    A cookie may have changed meanwhile: by an answer of the application that was lost behind its
+    headers, or by a balancer on the way. The secret shows that the page is the same all the same.
+    """
+    first = start.binding
+    if binding == first:
+        return
+    if binding._replace(cookie=first.cookie) == first:
+        answered = start.decision.headers if start.decision is not None else ()
+        set_by_us = {_name(value) for field, value in answered if field == b"set-cookie"}
+        if _cookies(binding.cookie, set_by_us) == _cookies(first.cookie, set_by_us):
+            return
+        if exchange.request.head.secret and exchange.find_carrier() is start.session.carrier:
+            return
+    raise bound_to_another()
+
+
+def _cookies(header: bytes, but: set[bytes]) -> list[bytes]:
+    pairs = [pair.strip() for pair in header.split(b";")]
+    return sorted(pair for pair in pairs if pair and _name(pair) not in but)
+
+
+def _name(cookie: bytes) -> bytes:
+    return cookie.partition(b"=")[0].strip()
+
+
 def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange) -> Start | None:
     """Find the start that this try joins; raises RemoteProtocolError with 403 or 404."""
     start = registry.starts.get(nonce)
     if start is None:
         return None
-    if start.binding != binding:
-        raise bound_to_another()
-    session = start.session
+    _check_binding(start, binding, exchange)
     if not start.joins:
-        error = unknown_carrier()
-        raise RefusedWith(error, [document("gone", session.number)])
+        # By the number that the page knows: its native socket may have died before it told it.
+        raise RefusedWith(unknown_carrier(), [document("gone", exchange.request.documents[0][1])])
     start.touch()
     return start
 
@@ -144,8 +170,7 @@ def _carrier(exchange: Exchange, start: Start | None) -> Carrier:
 async def _cancel(exchange: Exchange, number: int, nonce: str) -> None:
     start = exchange.registry.starts.get(nonce)
     if start is not None:
-        if start.binding != binding_of(exchange.scope, exchange.query):
-            raise bound_to_another()
+        _check_binding(start, binding_of(exchange.scope, exchange.query), exchange)
         if not start.session.is_known:
             start.cancel()
     await exchange.respond([document("gone", number)])

@@ -68,7 +68,8 @@ def binding_of(scope: Scope, query: bytes) -> Binding:
     found = {b"origin": b"", b"cookie": b"", b"authorization": b""}
     for name, value in scope["headers"]:
         if name in found:
-            found[name] += value
+            # HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
+            found[name] = b"; ".join(filter(None, (found[name], value)))
     path = scope.get("raw_path") or scope["path"].encode()
     return Binding(
         found[b"origin"], path.partition(b"?")[0], query, found[b"cookie"], found[b"authorization"]

@@ -64,7 +64,7 @@ async def serve_events(exchange: Exchange) -> None:
     stream = EventStream(exchange, carrier)
     begin(exchange, carrier, stream)
     headers = {
-        name.decode(): value.decode() for name, value in answer(None, origin=exchange.origin)
+        name.decode(): value.decode() for name, value in answer(None, origin=exchange.named_origin)
     }
     response = EventSourceResponse(stream.events(), headers=headers, ping=0)
     try:

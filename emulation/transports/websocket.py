@@ -148,9 +148,11 @@ class NativeSocket(Writer):
         "_is_over",
         "_is_part",
         "_is_told",
+        "_next",
         "_opened",
         "_origin",
         "_pinged",
+        "_resumed",
         "_resumed_number",
         "_say_ack",
         "_say_ping",
@@ -199,6 +201,9 @@ class NativeSocket(Writer):
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
         self._resumed_number = 0
+        # What is said before anything else on a resume, and the number of the page's next frame.
+        self._resumed: Frame | None = None
+        self._next = 1
         self._ack_timer: asyncio.TimerHandle | None = None
         self._heard = registry.loop.time()
         self._opened = self._pinged = self._heard
@@ -241,6 +246,8 @@ class NativeSocket(Writer):
 
     async def refuse(self, error: RemoteProtocolError) -> None:
         """Tell the page what it did wrong, and close."""
+        registry = self.registry
+        registry.misuse.note(client_of(self.scope), error, registry.loop.time())
         if not self._is_accepted:
             await self._put({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
             return
@@ -293,8 +300,11 @@ class NativeSocket(Writer):
         if session.home is None or self._has_head:
             self.settle(session)
 
-    def settle(self, session: Session) -> None:
-        """Make this the session's home, unless the native socket is over already."""
+    def settle(self, session: Session, ack: int | None = None) -> None:
+        """Make this the session's home, unless the native socket is over already.
+
+        `ack` is that of a resume, from which the page counts what comes.
+        """
         if self._is_over:
             return
         observer = self.registry.config.observer
@@ -303,6 +313,8 @@ class NativeSocket(Writer):
         self.session = session
         session.attached = True
         session.move(self)
+        if ack is not None:
+            session.written = min(ack, session.written)
         session.attaches += 1
         session.serve_by(self.transport, "its page has a native WebSocket now")
         self.registry.deadlines.watch(self, self._next_check())
@@ -340,6 +352,9 @@ class NativeSocket(Writer):
 
     def next_event(self) -> Event | None:
         """Make an event of the next thing there is to say: see Writer."""
+        if self._resumed is not None:
+            resumed, self._resumed = self._resumed, None
+            return _spoken(resumed)
         session = self.session
         if session is None or self._is_over:
             return None  # it may have moved while something was being sent
@@ -347,10 +362,14 @@ class NativeSocket(Writer):
             event, self._behind_part = self._behind_part, None
             return event
         connection = session.connection
+        if session.written < connection.acknowledged:
+            # The page has had the frame since it said its ack: only its number counts.
+            session.written += 1
+            return {"type": "websocket.send", "text": ""}
         frame = connection.frame_after(session.written)
         if frame is None:
             return self._next_document(session)
-        session.written = max(session.written, connection.acknowledged) + 1
+        session.written += 1
         kind, payload = frame
         event = _event(kind, payload)
         if kind == TEXT_PART or kind == BINARY_PART:
@@ -425,8 +444,12 @@ class NativeSocket(Writer):
             kind = TEXT_PART if kind == TEXT else BINARY_PART
         elif kind == BINARY or message.isascii():
             # It has as many bytes as characters, which need not be made to be counted.
-            if session.take_message(message, len(message)):
-                self._owe_ack(session.connection)
+            connection = session.connection
+            is_next = self._next == connection.received + 1
+            if is_next and session.take_message(message, len(message)):
+                self._next += 1
+                session.is_known = True
+                self._owe_ack(connection)
                 return
         if isinstance(message, str):
             message = message.encode("utf-8", "surrogatepass")
@@ -434,7 +457,7 @@ class NativeSocket(Writer):
 
     def _take_numbered(self, session: Session, frame: Frame) -> None:
         connection = session.connection
-        number = connection.received + 1
+        number = self._next
         try:
             session.take(number, [frame])
             if connection.received < number and not connection.is_over:
@@ -442,6 +465,8 @@ class NativeSocket(Writer):
         except RemoteProtocolError as error:
             session.reject(error)
             return
+        self._next += 1
+        session.is_known = True  # who sends has had the decision; a head may be earlier
         self._owe_ack(connection)
 
     def _owe_ack(self, connection: Connection) -> None:
@@ -514,8 +539,6 @@ class NativeSocket(Writer):
             raise _broken("a head without a start")
         session = self.start.session
         self.registry.place(session, carrier, head.number)
-        if head.secret:
-            session.is_known = True
         self._has_head = True
         if self.session is None and self._is_told:
             # An open over HTTP was answered too, and the page has chosen this socket.
@@ -543,8 +566,11 @@ class NativeSocket(Writer):
         except RemoteProtocolError as error:
             session.reject(error)
         connection = session.connection
-        await self.say(document("resumed", connection.tell_ack(), *connection.tell_credit()))
-        self.settle(session)
+        if ack + connection.limits.window_frames < connection.acknowledged:
+            raise _broken("a resume far behind its page's own acknowledgements")
+        self._resumed = document("resumed", connection.tell_ack(), *connection.tell_credit())
+        self._next = connection.received + 1
+        self.settle(session, ack)
 
     # --- The end ----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import logging
 import ssl as tls
 import sys
@@ -320,20 +321,28 @@ def lab(
         list[str],
         typer.Option("--set", "-s", help="An option of the mode: name=value. Repeatable."),
     ] = [],  # noqa: B006
+    then: Annotated[
+        list[str],
+        typer.Option(help="A mode that follows. Repeatable; behind the last comes the first."),
+    ] = [],  # noqa: B006
+    every: Annotated[float, typer.Option(help="Seconds of each mode.", min=0.1)] = 10.0,
 ) -> None:
     """Stand before a server as an intermediary that misbehaves in a chosen way.
 
     \b
     websocket-emulation lab blackhole --to localhost:8000
     websocket-emulation lab drop --to localhost:8000 --set after=10000 --set probability=0.5
+    websocket-emulation lab plain --to localhost:8000 --then buffer --then blackhole --every 20
     """
     server = _checked(parse_address, to)
-    if mode not in MODES:
-        raise typer.BadParameter(f"there is no mode {mode!r}; there are {', '.join(MODES)}.")
+    for name in (mode, *then):
+        if name not in MODES:
+            raise typer.BadParameter(f"there is no mode {name!r}; there are {', '.join(MODES)}.")
     options = dict(_checked(_lab_option, mode, text) for text in option)
+    turns: list[tuple[str, dict[str, object]]] = [(mode, options), *((name, {}) for name in then)]
     logs.set_up("info", as_json=False)
     try:
-        asyncio.run(_run_lab(Lab(server, mode, host=host, port=port, **options)))
+        asyncio.run(_run_lab(Lab(server, host=host, port=port), turns, every))
     except KeyboardInterrupt:
         pass
 
@@ -395,15 +404,29 @@ def _lab_option(mode: str, text: str) -> tuple[str, object]:
     return name, value
 
 
-async def _run_lab(lab: Lab) -> None:
+async def _run_lab(lab: Lab, turns: list[tuple[str, dict[str, object]]], seconds: float) -> None:
+    logger = logging.getLogger("emulation_server.lab")
+    lab.set_mode(turns[0][0], **turns[0][1])
     async with lab:
-        logging.getLogger("emulation_server.lab").info("listening on %s", lab.url)
-        seen = 0
-        while True:
-            await asyncio.sleep(0.5)
-            for entry in lab.log[seen:]:
-                print(entry, flush=True)
-            seen = len(lab.log)
+        logger.info("listening on %s", lab.url)
+        printing = asyncio.create_task(_print_requests(lab))
+        try:
+            for mode, options in itertools.islice(itertools.cycle(turns), 1, None):
+                await asyncio.sleep(seconds)
+                if len(turns) > 1:
+                    lab.set_mode(mode, **options)
+                    logger.info("now %s", mode)
+        finally:
+            printing.cancel()
+
+
+async def _print_requests(lab: Lab) -> None:
+    seen = 0
+    while True:
+        await asyncio.sleep(0.5)
+        for entry in lab.log[seen:]:
+            print(entry, flush=True)
+        seen = len(lab.log)
 
 
 def _show_version(is_wanted: bool) -> None:

@@ -1,5 +1,8 @@
+from collections.abc import AsyncIterator
+
 import pytest
 
+from tests.session.stage import Served, neighbour, serving
 from tests.support.fixtures import (
     pytest_runtest_makereport,
     pytest_runtest_setup,
@@ -9,3 +12,16 @@ from tests.support.fixtures import (
 __all__ = ["pytest_runtest_makereport", "pytest_runtest_setup", "servers"]
 
 pytest.register_assert_rewrite("tests.conformance.scenarios")
+
+
+@pytest.fixture(scope="module")
+async def served() -> AsyncIterator[Served]:
+    async with serving(expected="Said once", open_answer_time=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+async def beside(served: Served) -> AsyncIterator[None]:
+    """A session on the same server, which a test must not disturb."""
+    async with neighbour(served):
+        yield

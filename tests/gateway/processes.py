@@ -110,10 +110,11 @@ def gateway(
 
 
 @contextlib.contextmanager
-def lab(mode: str, to: str) -> Iterator[str]:
-    """Run `websocket-emulation lab`; yield its URL."""
-    with running(command("lab", mode, "--to", to, "--port", "0"), SEARCH) as process:
-        yield process.wait_for(r"listening on (http://127\.0\.0\.1:[0-9]+)")[1]
+def lab(mode: str, to: str, *arguments: str) -> Iterator[tuple[str, Process]]:
+    """Run `websocket-emulation lab`; yield its URL too."""
+    words = command("lab", mode, "--to", to, "--port", "0", *arguments)
+    with running(words, SEARCH) as process:
+        yield process.wait_for(r"listening on (http://127\.0\.0\.1:[0-9]+)")[1], process
 
 
 @contextlib.contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from emulation_server.lab import MODES
 from emulation_server.settings import parse_address
 from tests.gateway import processes
 from tests.support.cli import invoke
@@ -36,6 +38,7 @@ MISTAKES = {
     ("serve", "tests.gateway.test_cli:TIMEOUT"): "is no ASGI application, but 20.0",
     ("lab", "unknown", "--to", "localhost:1"): "there is no mode",
     ("lab", "drop", "--to", "localhost:1", "--set", "x=1"): "has no option",
+    ("lab", "drop", "--to", "localhost:1", "--then", "unknown"): "there is no mode",
     ("lab", "drop", "--to", "localhost"): "give HOST:PORT",
 }
 
@@ -123,7 +126,20 @@ async def test_several_backends(servers: Servers) -> None:
 @pytest.mark.integration
 async def test_lab(servers: Servers) -> None:
     to = servers.get("tests.apps.emulated.starlette_app:app").url.removeprefix("http://")
-    with processes.lab("strip", to) as url, anyio.fail_after(TIMEOUT):
+    with processes.lab("strip", to) as (url, _), anyio.fail_after(TIMEOUT):
         async with connect(url + "/echo", "stream") as socket:
             await socket.send("hello")
             assert await socket.receive() == "hello"
+
+
+@pytest.mark.integration
+async def test_lab_changes_its_mode_in_turn(servers: Servers) -> None:
+    to = servers.get("tests.apps.emulated.starlette_app:app").url.removeprefix("http://")
+    turns = [word for mode in MODES for word in ("--then", mode)]
+    options = ("--set", "probability=0", *turns, "--every", "0.1")
+    with processes.lab("drop", to, *options) as (url, log), anyio.fail_after(TIMEOUT):
+        async with connect(url + "/echo", "stream") as socket:
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+        for mode in MODES:
+            await anyio.to_thread.run_sync(log.wait_for, rf"now {mode}\n")

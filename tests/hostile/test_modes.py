@@ -40,6 +40,21 @@ async def test_winner(servers: Servers, browser: Browser, lab_before: LabBefore,
             assert await talks.converse(page, server.url, COUNT) == [won]
 
 
+async def test_streams_that_are_held_to_be_compressed_are_given_up(
+    servers: Servers, browser: Browser, lab_before: LabBefore
+) -> None:
+    """Also where the answer says that it has no encoding, which mod_deflate is not told by."""
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, "gzip", identity=True)
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, script=talks.SCRIPT) as page:
+            await page.goto(lab.url)
+            seconds, won = await talks.time_to_echo(page, server.url)
+            assert (won, seconds < ECHO_LIMIT) == ("poll", True)
+            assert await talks.converse(page, server.url, COUNT) == ["poll"]
+            assert lab.counts["compressed"] > 2
+
+
 @pytest.mark.parametrize(
     ("mode", "transport"),
     [(mode, TRANSPORTS[number % len(TRANSPORTS)]) for number, mode in enumerate(BLOCKED)],

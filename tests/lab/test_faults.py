@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import httpx
@@ -265,3 +266,35 @@ async def test_delay_alters_nothing(origin: Origin, mode: str, options: dict[str
                 await socket.send(message)
             assert [await socket.recv() for _ in range(3)] == ["one", "two", "three"]
         assert lab.counts["delayed"] == 2
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 502])
+async def test_portal_answers_with_a_page_of_its_own(origin: Origin, status: int) -> None:
+    async with Lab(origin.address, "portal", status=status) as lab, raw(lab) as connection:
+        for _ in range(2):  # and keeps the connection
+            await connection.write(
+                b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
+            )
+            answer = await connection.until(b"</title>")
+            assert f"HTTP/1.1 {status} ".encode() in answer
+            assert (b"location: http://portal.invalid/" in answer.lower()) == (status == 302)
+        assert lab.deliveries == 0
+    assert origin.state.seen == []
+
+
+async def test_chaos_draws_from_the_seed(origin: Origin) -> None:
+    async def strikes(seed: int) -> list[list[str]]:
+        async with (
+            Lab(origin.address, "chaos", until=100, seed=seed) as lab,
+            http(lab.url) as client,
+        ):
+            for number in range(40):
+                with contextlib.suppress(httpx.TransportError):
+                    await client.post("/echo", content=b"x" * (number * 10))
+            return [entry.done for entry in lab.log]
+
+    first = await strikes(1)
+    assert first == await strikes(1)
+    struck = {done for entry in first for done in entry}
+    assert struck >= {"reset", "truncated", "duplicated", "lost", "answered"}, struck
+    assert 10 < sum(not done for done in first) < 30

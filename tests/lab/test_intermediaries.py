@@ -286,6 +286,20 @@ async def test_gzip_compresses_for_those_who_accept_it(origin: Origin) -> None:
         assert "content-encoding" not in (await get(lab, "/bytes?blocks=2")).headers
 
 
+@pytest.mark.parametrize("identity", [False, True])
+async def test_gzip_may_compress_what_says_identity(identity: bool) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\nContent-Length: 4\r\n\r\n")
+        writer.write(b"body")
+
+    async with streams_server(handle) as address, Lab(address, "gzip", identity=identity) as lab:
+        async with http(lab.url) as client:
+            answer = await client.get("/", headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["content-encoding"] == ("gzip" if identity else "identity")
+        assert answer.content == b"body"
+
+
 def _dechunk(data: bytes) -> bytes:
     """Return what follows the first chunk."""
     body = b""

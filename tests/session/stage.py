@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import anyio
@@ -208,6 +209,8 @@ async def serving(
             serve(outside(middleware)) as url,
             httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
         ):
+            # What one test is given is not sent by the next.
+            client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             yield Served(url, stage, middleware, client)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Container, Mapping
 from contextlib import asynccontextmanager
@@ -83,6 +84,24 @@ class Answer:
         return int(acks[-1])
 
 
+def documents(frames: list[Frame], name: str) -> list[list[Any]]:
+    """Return the documents of this name, in their order."""
+    return [payload for kind, payload in frames if kind == DOCUMENT and payload[0] == name]
+
+
+def numbers(frames: list[Frame], socket: int = 1) -> dict[int, Frame]:
+    """Return the numbered frames of a socket by the numbers that its sections give them."""
+    found: dict[int, Frame] = {}
+    number = 0
+    for kind, payload in frames:
+        if kind == DOCUMENT and payload[0] == "section":
+            number = payload[3] if payload[1] == socket else 0
+        elif kind <= LAST_NUMBERED and number:
+            found[number] = (kind, payload)
+            number += 1
+    return found
+
+
 def by_socket(frames: list[Frame]) -> list[tuple[int, Frame]]:
     """Return the frames that stand in sections, each with its socket."""
     found = []
@@ -96,6 +115,17 @@ def by_socket(frames: list[Frame]) -> list[tuple[int, Frame]]:
     return found
 
 
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """Read one answer with a Content-Length, or a 204, from a connection of the test's own."""
+    with anyio.fail_after(TIMEOUT):
+        head = await reader.readuntil(b"\r\n\r\n")
+        status, *fields = head.decode("latin-1").strip().split("\r\n")
+        named = (field.partition(": ") for field in fields)
+        headers = httpx.Headers([(name, value) for name, _, value in named])
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Answer(httpx.Response(int(status.split()[1]), headers=headers), body)
+
+
 class Downstream:
     """A response that goes on."""
 
@@ -106,6 +136,7 @@ class Downstream:
         self._decoder: BinaryDecoder | JSONDecoder | None = None
         self._is_events = response.headers.get("content-type", "").startswith("text/event-stream")
         self._rest = b""
+        self.first_bytes = b""
         self.frames: list[Frame] = []
         self.is_complete = False
 
@@ -116,7 +147,7 @@ class Downstream:
         """
         with anyio.fail_after(TIMEOUT):
             while not self._has(kind, payload):
-                assert await self._more(), f"the response ended with {self.frames[-5:]}"
+                assert await self.more(), f"the response ended with {self.frames[-5:]}"
         return self.frames
 
     def _has(self, kind: int, payload: Any) -> bool:
@@ -131,7 +162,7 @@ class Downstream:
     async def until_end(self) -> list[Frame]:
         """Read to `end`, and check that nothing follows."""
         with anyio.fail_after(TIMEOUT):
-            while await self._more():
+            while await self.more():
                 pass
         assert self.frames[-1][1][0] == "end", self.frames[-5:]
         return self.frames
@@ -144,7 +175,8 @@ class Downstream:
             if number == socket and kind == TEXT
         ]
 
-    async def _more(self) -> bool:
+    async def more(self) -> bool:
+        """Read what comes next; False at the end of the response."""
         try:
             data = await anext(self._chunks)
         except StopAsyncIteration:
@@ -153,6 +185,7 @@ class Downstream:
         if self._is_events:
             data = self._lines(data)
         if self._decoder is None and data:
+            self.first_bytes = data
             self._decoder = BinaryDecoder(LIMIT) if data[:1] == b"@" else JSONDecoder(LIMIT)
         if self._decoder is not None:
             self.frames += self._decoder.feed(data)
@@ -202,6 +235,19 @@ class Page:
 
     def head(self, number: int) -> Frame:
         return document("head", 1, self.secret, number, self.node)
+
+    def raw(self, verb: str, body: bytes, *, method: str = "POST", **headers: str) -> bytes:
+        """Return a request as it stands on the wire, for a connection of the test's own."""
+        url = httpx.URL(self.url(verb))
+        fields = {
+            "host": f"{url.host}:{url.port}",
+            "content-type": TYPES[self.form],
+            "content-length": str(len(body)),
+            **self.headers,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", *map(": ".join, fields.items())]
+        return "\r\n".join([*lines, "", ""]).encode() + body
 
     async def request(self, method: str, url: str, body: bytes = b"", **headers: str) -> Answer:
         """Make a request and read its whole answer; `_` in a header's name stands for `-`."""

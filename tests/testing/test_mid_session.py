@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import anyio
 import pytest
 
 from emulation.testing import TRANSPORTS, Closed, Refused, WebSocket, carrier, connect
+from emulation_server.lab import Lab
 from tests.support.servers import running
 from tests.testing.conftest import Site
 
@@ -144,6 +146,29 @@ async def test_server_that_goes_down_says_so(transport: str) -> None:
             with pytest.raises(Closed) as closed:
                 await ws.receive(PATIENCE)
     assert closed.value.code == 1012, server.log()
+
+
+@every_transport
+@pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 502])
+async def test_whoever_answers_on_the_way_ends_no_session(
+    site: Site, transport: str, status: int
+) -> None:
+    port = int(site.url.rpartition(":")[2])
+    async with (
+        Lab(("127.0.0.1", port)) as lab,
+        connect(lab.url + "/echo", transport=transport) as ws,
+    ):
+        await ws.send("before")
+        assert await ws.receive() == "before"
+        lab.set_mode("portal", status=status)
+        await lab.drop_connections()
+        await ws.send("meanwhile")
+        with anyio.fail_after(PATIENCE):
+            while not lab.counts["answered"]:  # noqa: ASYNC110 (the laboratory sets no event)
+                await anyio.sleep(0.01)
+        lab.set_mode("plain")
+        assert await ws.receive(PATIENCE) == "meanwhile"
+    assert len(site.starts) == 1
 
 
 @every_transport

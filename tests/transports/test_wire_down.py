@@ -12,7 +12,16 @@ import pytest
 
 from emulation.protocol.frames import CLOSE, DOCUMENT, TEXT, Frame, document
 from tests.session.stage import Served, neighbour, serving
-from tests.session.wire import TIMEOUT, Downstream, by_socket, close, drawn, section, text
+from tests.session.wire import (
+    TIMEOUT,
+    Downstream,
+    by_socket,
+    close,
+    documents,
+    drawn,
+    section,
+    text,
+)
 from tests.support.streams import connection_to
 
 FORMS = pytest.mark.parametrize("form", ["binary", "json"])
@@ -28,10 +37,6 @@ async def served() -> AsyncIterator[Served]:
 async def beside(served: Served) -> AsyncIterator[None]:
     async with neighbour(served):
         yield
-
-
-def documents(frames: list[Frame], name: str) -> list[list[Any]]:
-    return [payload for kind, payload in frames if kind == DOCUMENT and payload[0] == name]
 
 
 class Answers:
@@ -432,7 +437,7 @@ async def until_credit(downstream: Downstream, frames: int) -> None:
             credits = documents(downstream.frames, "credit")
             if credits and credits[-1][2] >= frames:
                 return
-            assert await downstream._more()
+            assert await downstream.more()
 
 
 async def test_a_parked_poll_tells_the_credit() -> None:
@@ -559,7 +564,7 @@ async def test_heartbeat(form: str) -> None:
             count = len(documents(downstream.frames, "ping"))
             with anyio.fail_after(TIMEOUT):
                 while len(documents(downstream.frames, "ping")) < count + 2:
-                    assert await downstream._more()
+                    assert await downstream.more()
 
 
 async def test_a_page_may_ask_for_a_shorter_heartbeat() -> None:

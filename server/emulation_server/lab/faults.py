@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from .relay import Exchange, Mode, hold
-from .wire import Answer
+from .wire import Answer, reply
 
 Direction = Literal["up", "down", "both"]  # up: from the client to the server
 
@@ -247,3 +248,74 @@ class Jitter(Delay):
 
     delay: float = 0.0
     jitter: float = 0.2
+
+
+@dataclass(kw_only=True, eq=False)
+class Portal(Mode):
+    """Answer with a page of its own; the server sees nothing.
+
+    Captive portals before the login, balancers without a server, error pages of proxies.
+    """
+
+    status: int = 200
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        exchange.did("answered")
+        answer = reply(self.status, "<!doctype html><title>Log in</title>")
+        answer.headers.set("Content-Type", "text/html")
+        if 300 <= self.status < 400:
+            answer.headers.set("Location", "http://portal.invalid/")
+        return answer
+
+
+@dataclass(kw_only=True, eq=False)
+class Chaos(Mode):
+    """Draw a fault for every second request: cut, repeated, swapped, late, answered by others.
+
+    A bad day of a mobile network with three proxies in a row.
+    """
+
+    probability: float = 0.5
+    until: int = 20_000  # bytes of a body or tunnel before it is cut
+
+    _modes: list[Mode] = field(init=False, default_factory=list)
+    _drawn: WeakKeyDictionary[Exchange, Mode] = field(init=False, default_factory=WeakKeyDictionary)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._modes = [
+            Drop(until=self.until),
+            Drop(until=self.until, direction="up"),
+            Truncate(until=self.until),
+            Truncate(until=self.until, direction="up"),
+            Duplicate(answer="first"),
+            Duplicate(answer="second"),
+            LoseAnswer(),
+            Swap(),
+            Jitter(jitter=0.05),
+            *(Portal(status=status) for status in (200, 302, 403, 404, 502)),
+        ]
+        for mode in self._modes:
+            mode.random = self.random
+
+    def selects(self, exchange: Exchange) -> bool:
+        if not super().selects(exchange):
+            return False
+        fitting = [mode for mode in self._modes if mode.concerns(exchange)]
+        self._drawn[exchange] = self.random.choice(fitting)
+        return True
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        return await self._drawn[exchange].on_request(exchange)
+
+    async def deliver(self, exchange: Exchange) -> Answer:
+        return await self._drawn[exchange].deliver(exchange)
+
+    async def on_response(self, exchange: Exchange, answer: Answer) -> None:
+        await self._drawn[exchange].on_response(exchange, answer)
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return self._drawn[exchange].up(exchange, pieces)
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return self._drawn[exchange].down(exchange, pieces)

@@ -324,18 +324,23 @@ class HalfOpen(Mode):
         return True
 
 
+@dataclass(kw_only=True, eq=False)
 class Gzip(Mode):
     """Compress every answer for a client that accepts it, no-transform or not, without flushing.
 
-    Compressing gateways; nginx with gzip_types on the type. No upgrade passes.
+    Compressing gateways; nginx with gzip_types on the type; with `identity` also what says that it
+    is not encoded, as Apache's mod_deflate takes it. No upgrade passes.
     """
+
+    identity: bool = False  # also answers with Content-Encoding: identity
 
     passes_upgrade = False
 
     def compresses(self, exchange: Exchange, answer: Answer) -> bool:
         accepts = "gzip" in exchange.headers.get("Accept-Encoding")
         has_body = answer.status not in (204, 304)
-        return accepts and has_body and "Content-Encoding" not in answer.headers
+        encoding = answer.headers.get("Content-Encoding")
+        return accepts and has_body and (not encoding or (self.identity and encoding == "identity"))
 
     async def on_response(self, exchange: Exchange, answer: Answer) -> None:
         if self.compresses(exchange, answer) and exchange.method != "HEAD":

@@ -17,6 +17,8 @@ FAULTS: dict[str, type[Mode]] = {
     "cut-tunnel": faults.CutTunnel,
     "delay": faults.Delay,
     "jitter": faults.Jitter,
+    "portal": faults.Portal,
+    "chaos": faults.Chaos,
 }
 
 INTERMEDIARIES: dict[str, type[Mode]] = {
