@@ -1,6 +1,6 @@
 import { createBody, createDecoder, document, nameOf } from './codec.js';
 import { holdSlot } from './memory.js';
-import { hasBinary, post } from './request.js';
+import { hasBinary, post, postLast, sharesConnection } from './request.js';
 import { scope } from './scope.js';
 import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
@@ -94,7 +94,9 @@ export function createCarrier(url, choice, log) {
   var key = drawToken();
   var host = url.split('/')[2];
   var queue = (queues[host] = queues[host] || []);
-  // The tabs of a browser share its connections to a host.
+  // The tabs of a browser share its connections to a host: where one carries all, there is no end of
+  // places.
+  var isShared = false;
   var slots = host + ' ';
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
@@ -236,9 +238,9 @@ export function createCarrier(url, choice, log) {
         if (name !== 'poll') done(reading, 0);
       },
       end_: function (status, note) {
-        var fields = note.split(' ');
         // The header of a 204 says what a head and `written` would (section 6).
         if (note) {
+          var fields = note.split(' ');
           onframe(document(['head', +fields[0], fields[1], +fields[2]]));
           onframe(document(['written', +fields[3], +fields[4]]));
         }
@@ -302,6 +304,7 @@ export function createCarrier(url, choice, log) {
     if (carrier.secret_) return;
     carrier.secret_ = data[1];
     carrier.node_ = data[2];
+    isShared = sharesConnection(host);
     begin();
   }
 
@@ -399,6 +402,7 @@ export function createCarrier(url, choice, log) {
   }
 
   function upload() {
+    watch();
     if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
     var body = beginBody(isBinary, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
@@ -468,7 +472,7 @@ export function createCarrier(url, choice, log) {
 
   /** @returns {boolean} whether a downstream may be parked, and holds its place then */
   function mayPark() {
-    return holdSlot(slots, key, now() > yieldsUntil);
+    return isShared || holdSlot(slots, key, now() > yieldsUntil);
   }
 
   /**
@@ -556,7 +560,7 @@ export function createCarrier(url, choice, log) {
       if (ticket) mine.abort_ = listen(mark(url, 'sse') + '.' + ticket[1], mine.push_, mine.end_);
       else {
         mine.documents_ = reading.documents_;
-        mine.end_(0, '');
+        mine.end_(0);
       }
     });
   }
@@ -662,16 +666,14 @@ export function createCarrier(url, choice, log) {
 
   /** Say that the page will not come back (section 11). */
   function bye() {
-    var navigator = scope.navigator;
-    if (!carrier.secret_ || !navigator.sendBeacon) return;
+    if (!carrier.secret_) return;
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
       addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
       body.document_(['last', session.connection_.numbered_()]);
     });
-    // Engines without it are missed after a while.
-    navigator.sendBeacon(mark(url, 'bye'), body.finish_());
+    postLast(mark(url, 'bye'), body.finish_());
   }
 
   /**

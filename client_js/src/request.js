@@ -10,7 +10,7 @@ import { after } from './tasks.js';
  * Told once that it is over: with 0 where there was no answer, and the header of a 204
  * (docs/protocol.md section 6).
  *
- * @typedef {(status: number, note: string) => void} OnEnd
+ * @typedef {(status: any, note?: any) => void} OnEnd
  */
 
 var XHR = scope.XMLHttpRequest;
@@ -25,6 +25,21 @@ export var hasByteStream = hasBinary && hasBody;
 
 /** Whether an answer can be read as text while it comes (IE 8 and 9 give it at the end). */
 export var hasTextStream = XHR && 'onprogress' in new XHR();
+
+/**
+ * @param {string} host
+ * @returns {boolean} whether a request to it has gone by HTTP/2 or 3, where all tabs' requests share
+ *   one connection
+ */
+export function sharesConnection(host) {
+  try {
+    return scope.performance.getEntries().some(function (/** @type {any} */ entry) {
+      return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
+    });
+  } catch (error) {
+    return false;
+  }
+}
 
 /**
  * @param {string} url
@@ -49,7 +64,7 @@ function byXHR(url, body, type, isText, ondata, onend) {
       offset += data.length;
       if (data.length) ondata(data);
     }
-    if (isEnd) onend(+status, note || '');
+    if (isEnd) onend(status, note);
   }
 
   xhr.open('POST', url, true);
@@ -79,7 +94,7 @@ function byFetch(url, body, type, isText, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
 
   function fail() {
-    onend(0, '');
+    onend(0);
   }
 
   scope
@@ -94,7 +109,7 @@ function byFetch(url, body, type, isText, ondata, onend) {
     .then(function (/** @type {any} */ response) {
       /** @param {any} result */
       function pull(result) {
-        if (result.done) return onend(response.status, response.headers.get('Emulation') || '');
+        if (result.done) return onend(response.status, response.headers.get('Emulation'));
         if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
         reader.read().then(pull, fail);
       }
@@ -106,6 +121,28 @@ function byFetch(url, body, type, isText, ondata, onend) {
     // Without a controller it is read to its end, and nobody is told.
     if (controller) controller.abort();
   };
+}
+
+/**
+ * POST a text that outlives the page, without a preflight.
+ *
+ * @param {string} url
+ * @param {any} text
+ */
+export function postLast(url, text) {
+  var navigator = scope.navigator;
+  if (navigator.sendBeacon) navigator.sendBeacon(url, text);
+  else if (scope.fetch) {
+    // JavaFX.
+    scope.fetch(url, { method: 'POST', body: text, credentials: 'include', keepalive: true });
+  } else {
+    // QtWebKit and PhantomJS wait for an answer.
+    var xhr = new XHR();
+    xhr.open('POST', url, false);
+    xhr.withCredentials = true;
+    xhr.setRequestHeader('Content-Type', 'text/plain');
+    xhr.send(text);
+  }
 }
 
 /**
@@ -132,7 +169,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
 
   /**
    * @param {number} status
-   * @param {string} note
+   * @param {string} [note]
    */
   function end(status, note) {
     if (isOver) return;
@@ -141,7 +178,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   }
 
   var cancel = after(seconds, function () {
-    end(0, '');
+    end(0);
   });
   var abort = (XHR && !isStream ? byXHR : byFetch)(
     url,

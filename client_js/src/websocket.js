@@ -130,8 +130,7 @@ export function createWebSocketClass(resolve, Native) {
    * @param {any} url
    */
   function WebSocket(url) {
-    if (!(this instanceof WebSocket) || find(this)) illegal();
-    if (!arguments.length) illegal();
+    if (!(this instanceof WebSocket) || find(this) || !arguments.length) illegal();
     url = wellFormed(toText(url));
     var protocols = toProtocols(arguments[1]);
     // Steps 1 to 3.
@@ -148,7 +147,7 @@ export function createWebSocketClass(resolve, Native) {
       }
     });
     // Steps 6 to 8.
-    return connect(createTarget(this, WebSocket), target, protocols, Native, isForeign);
+    return connect(createTarget(this), target, protocols, Native, isForeign);
   }
 
   var prototype = inherit(WebSocket, createPrototype());

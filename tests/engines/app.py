@@ -37,6 +37,16 @@ async def page(request: Request) -> FileResponse:
     return FileResponse(HERE / "page.html")
 
 
+async def leave(request: Request) -> FileResponse:
+    return FileResponse(HERE / "leave.html")
+
+
+async def frame(request: Request) -> Response:
+    """Answer with a document around that page: a frame's is never kept for its coming back."""
+    content = f"<!doctype html><iframe src='/leave?{request.url.query}'></iframe>"
+    return Response(content, media_type="text/html")
+
+
 async def scenario(request: Request) -> FileResponse:
     return FileResponse(HERE / "scenario.js", media_type="text/javascript")
 
@@ -79,6 +89,8 @@ app = Starlette(
         Route("/worker.js", worker),
         Route("/notes/{text}", tell_note),
         Route("/page", page),
+        Route("/frame", frame),
+        Route("/leave", leave),
         Route("/scenario.js", scenario),
         Route("/results/{token}", take_result, methods=["POST"]),
         Route("/results/{token}", tell_results),

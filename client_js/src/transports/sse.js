@@ -18,7 +18,7 @@ export function listen(url, ondata, onend) {
   source.onerror = function () {
     // Its own reconnecting knows nothing of our numbers.
     source.close();
-    onend(0, '');
+    onend(0);
   };
   return function () {
     source.close();
