@@ -80,8 +80,6 @@ var STRIKES = 3;
  */
 var queues = {};
 
-function nothing() {}
-
 /**
  * The sockets of a page below one path: one downstream and one upload at a time.
  *
@@ -125,7 +123,8 @@ export function createCarrier(url, choice, log) {
   var heardAt = 0;
   var pause = 0;
   var patience = PROOF_SECONDS;
-  var cancelTimer = nothing;
+  /** @type {any} */
+  var cancelTimer = Object;
   var briefLives = 0;
   // How long the server may be silent on a downstream, if its own figures are too long.
   var wait = LONGEST_WAIT;
@@ -231,7 +230,7 @@ export function createCarrier(url, choice, log) {
       since_: now(),
       heardAt_: now(),
       isOurs_: true,
-      abort_: nothing,
+      abort_: Object,
       push_: function (chunk) {
         reading.heardAt_ = now();
         reading.isOurs_ = push(chunk) && reading.isOurs_;
@@ -499,7 +498,7 @@ export function createCarrier(url, choice, log) {
     var old = down;
     down = undefined;
     cancelTimer();
-    cancelTimer = nothing;
+    cancelTimer = Object;
     if (old) old.abort_();
   }
 
@@ -683,6 +682,12 @@ export function createCarrier(url, choice, log) {
    */
   function notice(event) {
     var type = event.type;
+    var blocked = event.blockedURI;
+    if (blocked) {
+      // The policy of the page.
+      if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' forbids ' + blocked);
+      return;
+    }
     if (type === 'pagehide') {
       // It may go into the back/forward cache: no transport goes with it.
       unpark();
@@ -705,7 +710,8 @@ export function createCarrier(url, choice, log) {
   /** Be the last to hear of the page: what its own listeners send goes with `bye`. */
   function watch() {
     if (!scope.addEventListener) return;
-    ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+    var types = 'pagehide pageshow online visibilitychange securitypolicyviolation';
+    types.split(' ').forEach(function (type) {
       scope.removeEventListener(type, notice);
       if (!carrier.isDead_) scope.addEventListener(type, notice);
     });
@@ -758,7 +764,7 @@ export function createCarrier(url, choice, log) {
 
     /** @param {Session} session */
     cancel_: function (session) {
-      open(session, 'cancel', nothing);
+      open(session, 'cancel', Object);
     },
 
     /** @param {Session} session */

@@ -1,6 +1,6 @@
 import { decodeUtf8, hasTypedArrays } from './bytes.js';
 import { scope } from './scope.js';
-import { after } from './tasks.js';
+import { after, clock } from './tasks.js';
 
 /**
  * Told what has come, in any cutting: bytes where the request's body was bytes, else characters.
@@ -12,6 +12,9 @@ import { after } from './tasks.js';
  *
  * @typedef {(status: any, note?: any) => void} OnEnd
  */
+
+// The type of a body that outlives the page. It needs no preflight.
+var LAST = 'text/plain';
 
 var XHR = scope.XMLHttpRequest;
 
@@ -32,13 +35,10 @@ export var hasTextStream = XHR && 'onprogress' in new XHR();
  *   one connection
  */
 export function sharesConnection(host) {
-  try {
-    return scope.performance.getEntries().some(function (/** @type {any} */ entry) {
-      return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
-    });
-  } catch (error) {
-    return false;
-  }
+  var entries = clock.getEntries ? clock.getEntries() : [];
+  return entries.some(function (/** @type {any} */ entry) {
+    return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
+  });
 }
 
 /**
@@ -67,7 +67,7 @@ function byXHR(url, body, type, isText, ondata, onend) {
     if (isEnd) onend(status, note);
   }
 
-  xhr.open('POST', url, true);
+  xhr.open('POST', url, type !== LAST);
   xhr.withCredentials = true;
   xhr.setRequestHeader('Content-Type', type);
   if (!isText) xhr.responseType = 'arraybuffer';
@@ -104,6 +104,7 @@ function byFetch(url, body, type, isText, ondata, onend) {
       headers: { 'Content-Type': type },
       credentials: 'include',
       redirect: 'error',
+      keepalive: type === LAST,
       signal: controller && controller.signal,
     })
     .then(function (/** @type {any} */ response) {
@@ -124,7 +125,8 @@ function byFetch(url, body, type, isText, ondata, onend) {
 }
 
 /**
- * POST a text that outlives the page, without a preflight.
+ * POST a text that outlives the page: by a beacon; by fetch where there is none (JavaFX); by a request
+ * that is waited for (QtWebKit, PhantomJS).
  *
  * @param {string} url
  * @param {any} text
@@ -132,17 +134,7 @@ function byFetch(url, body, type, isText, ondata, onend) {
 export function postLast(url, text) {
   var navigator = scope.navigator;
   if (navigator.sendBeacon) navigator.sendBeacon(url, text);
-  else if (scope.fetch) {
-    // JavaFX.
-    scope.fetch(url, { method: 'POST', body: text, credentials: 'include', keepalive: true });
-  } else {
-    // QtWebKit and PhantomJS wait for an answer.
-    var xhr = new XHR();
-    xhr.open('POST', url, false);
-    xhr.withCredentials = true;
-    xhr.setRequestHeader('Content-Type', 'text/plain');
-    xhr.send(text);
-  }
+  else (scope.fetch ? byFetch : byXHR)(url, text, LAST, true, Object, Object);
 }
 
 /**

@@ -209,10 +209,14 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
-    if (!Native) return fail('failed');
-    announce('websocket', 'plain');
-    leave();
-    sink.onplain_();
+    try {
+      sink.onplain_();
+      announce('websocket', 'plain');
+      leave();
+    } catch (error) {
+      // There is no such class, or it is mixed content.
+      fail('failed');
+    }
   }
 
   /**

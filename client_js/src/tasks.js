@@ -60,8 +60,8 @@ export function after(seconds, task) {
   };
 }
 
-/** A clock that should not be set back. */
-var clock = scope.performance && scope.performance.now ? scope.performance : Date;
+/** A clock that should not be set back, where there is one. */
+export var clock = scope.performance && scope.performance.now ? scope.performance : Date;
 
 /** @returns {number} seconds */
 export function now() {

@@ -16,8 +16,7 @@ export function listen(url, ondata, onend) {
     ondata(event.data + '\n');
   };
   source.onerror = function () {
-    // Its own reconnecting knows nothing of our numbers.
-    source.close();
+    // It is closed: its own reconnecting knows nothing of our numbers.
     onend(0);
   };
   return function () {
