@@ -16,6 +16,7 @@ from emulation import WebSocketEmulation
 from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import close, echo, wait_for_disconnect
 from tests.apps.starlette_app import page as bare_page
+from tests.engines import extension
 
 HERE = Path(__file__).parent
 
@@ -101,4 +102,4 @@ app = Starlette(
     ],
 )
 app.add_middleware(Recorder)
-app.add_middleware(WebSocketEmulation)
+app.add_middleware(WebSocketEmulation, origins=[extension.ORIGIN])
