@@ -205,7 +205,7 @@ export function createCarrier(url, choice, log) {
       if (!reading.frames_++) {
         var head = frame.data_;
         var isHead = nameOf(frame) === 'head';
-        if (isHead && head[1] !== VERSION) die('version ' + head[1]);
+        if (isHead && head[1] !== VERSION) die('version');
         // A request that could not be read is answered with number 0.
         reading.isOurs_ = isHead && (!head[3] || (head[2] === key && head[3] === body.number_));
       }
@@ -685,7 +685,7 @@ export function createCarrier(url, choice, log) {
     var blocked = event.blockedURI;
     if (blocked) {
       // The policy of the page.
-      if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' forbids ' + blocked);
+      if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' refused ' + blocked);
       return;
     }
     if (type === 'pagehide') {

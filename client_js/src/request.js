@@ -7,8 +7,8 @@ import { after, clock } from './tasks.js';
  *
  * @typedef {(data: any) => void} OnData
  *
- * Told once that it is over: with 0 where there was no answer, and the header of a 204
- * (docs/protocol.md section 6).
+ * Told once that it is over: with the status, or anything else where there was no answer, and the header
+ * of a 204 (docs/protocol.md section 6).
  *
  * @typedef {(status: any, note?: any) => void} OnEnd
  */
@@ -35,10 +35,12 @@ export var hasTextStream = XHR && 'onprogress' in new XHR();
  *   one connection
  */
 export function sharesConnection(host) {
-  var entries = clock.getEntries ? clock.getEntries() : [];
-  return entries.some(function (/** @type {any} */ entry) {
-    return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
-  });
+  return (
+    clock.getEntries &&
+    clock.getEntries().some(function (/** @type {any} */ entry) {
+      return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
+    })
+  );
 }
 
 /**
@@ -93,10 +95,6 @@ function byXHR(url, body, type, isText, ondata, onend) {
 function byFetch(url, body, type, isText, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
 
-  function fail() {
-    onend(0);
-  }
-
   scope
     .fetch(url, {
       method: 'POST',
@@ -112,12 +110,12 @@ function byFetch(url, body, type, isText, ondata, onend) {
       function pull(result) {
         if (result.done) return onend(response.status, response.headers.get('Emulation'));
         if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
-        reader.read().then(pull, fail);
+        reader.read().then(pull, onend);
       }
 
       var reader = response.body && response.body.getReader();
       pull({ done: !reader });
-    }, fail);
+    }, onend);
   return function () {
     // Without a controller it is read to its end, and nobody is told.
     if (controller) controller.abort();

@@ -66,7 +66,7 @@ function exception(name, value) {
  * @returns {never}
  */
 function illegal() {
-  throw new TypeError('Illegal invocation');
+  throw new TypeError('WebSocket');
 }
 
 /**

@@ -188,7 +188,7 @@ async def test_console_names_the_directive_that_forbids(servers: Servers, browse
                 }"""
             )
             assert code == 1006
-            said = [line for line in lines if line.startswith("emulation: connect-src forbids ")]
+            said = [line for line in lines if line.startswith("emulation: connect-src refused ")]
             assert any(f"{base_of(url)}/echo?" in line for line in said)
             assert any(f"{url}/echo?" in line for line in said)
             assert not any("blank" in line for line in said)
