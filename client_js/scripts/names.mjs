@@ -1,7 +1,7 @@
 // Short names for the built script, chosen for what gzip makes of the whole: names.json has them.
-import { gzipSync } from 'node:zlib';
 import { tokenizer, parse } from 'acorn';
 import { analyze } from 'eslint-scope';
+import { sizeOf } from './gzip.mjs';
 
 // Those that stand in every script first.
 const LETTERS = [...'ntreifuocasldvpghmbywxkjqzSTABCDEFGHIJKLMNOPQRUVWXYZ'];
@@ -167,7 +167,7 @@ export function improve(code, symbols, footer, seconds) {
   const pieces = cut(code, symbols);
   const measure = () => {
     const text = pieces.map((piece) => piece.name ?? piece).join('');
-    return gzipSync(text + footer, { level: 9 }).length;
+    return sizeOf(text + footer);
   };
   const deadline = Date.now() + seconds * 1000;
   let best = measure();

@@ -1,6 +1,6 @@
 import { scope } from './scope.js';
 
-export var hasTypedArrays = !!scope.Uint8Array;
+export var hasTypedArrays = scope.Uint8Array;
 
 var encoder = scope.TextEncoder && new scope.TextEncoder();
 var decoder = scope.TextDecoder && new scope.TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -70,7 +70,7 @@ export function measure(text, start, limit) {
   for (var i = start; i < text.length; i++) {
     var code = text.charCodeAt(i);
     var isHigh = code >= 0xd800 && code < 0xdc00;
-    var bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : isHigh ? 4 : 3;
+    var bytes = isHigh ? 4 : code > 0x7ff ? 3 : code > 0x7f ? 2 : 1;
     if (size + bytes > limit) break;
     size += bytes;
     if (isHigh) i++;

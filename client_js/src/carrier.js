@@ -1,6 +1,6 @@
 import { createBody, createDecoder, document, nameOf } from './codec.js';
 import { holdSlot } from './memory.js';
-import { hasBinary, post } from './request.js';
+import { hasBinary, post, postLast, sharesConnection } from './request.js';
 import { scope } from './scope.js';
 import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
@@ -80,8 +80,6 @@ var STRIKES = 3;
  */
 var queues = {};
 
-function nothing() {}
-
 /**
  * The sockets of a page below one path: one downstream and one upload at a time.
  *
@@ -94,7 +92,9 @@ export function createCarrier(url, choice, log) {
   var key = drawToken();
   var host = url.split('/')[2];
   var queue = (queues[host] = queues[host] || []);
-  // The tabs of a browser share its connections to a host.
+  // The tabs of a browser share its connections to a host: where one carries all, there is no end of
+  // places.
+  var isShared = false;
   var slots = host + ' ';
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
@@ -123,7 +123,8 @@ export function createCarrier(url, choice, log) {
   var heardAt = 0;
   var pause = 0;
   var patience = PROOF_SECONDS;
-  var cancelTimer = nothing;
+  /** @type {any} */
+  var cancelTimer = Object;
   var briefLives = 0;
   // How long the server may be silent on a downstream, if its own figures are too long.
   var wait = LONGEST_WAIT;
@@ -204,7 +205,7 @@ export function createCarrier(url, choice, log) {
       if (!reading.frames_++) {
         var head = frame.data_;
         var isHead = nameOf(frame) === 'head';
-        if (isHead && head[1] !== VERSION) die('version ' + head[1]);
+        if (isHead && head[1] !== VERSION) die('version');
         // A request that could not be read is answered with number 0.
         reading.isOurs_ = isHead && (!head[3] || (head[2] === key && head[3] === body.number_));
       }
@@ -229,16 +230,16 @@ export function createCarrier(url, choice, log) {
       since_: now(),
       heardAt_: now(),
       isOurs_: true,
-      abort_: nothing,
+      abort_: Object,
       push_: function (chunk) {
         reading.heardAt_ = now();
         reading.isOurs_ = push(chunk) && reading.isOurs_;
         if (name !== 'poll') done(reading, 0);
       },
       end_: function (status, note) {
-        var fields = note.split(' ');
         // The header of a 204 says what a head and `written` would (section 6).
         if (note) {
+          var fields = note.split(' ');
           onframe(document(['head', +fields[0], fields[1], +fields[2]]));
           onframe(document(['written', +fields[3], +fields[4]]));
         }
@@ -302,6 +303,7 @@ export function createCarrier(url, choice, log) {
     if (carrier.secret_) return;
     carrier.secret_ = data[1];
     carrier.node_ = data[2];
+    isShared = sharesConnection(host);
     begin();
   }
 
@@ -399,6 +401,7 @@ export function createCarrier(url, choice, log) {
   }
 
   function upload() {
+    watch();
     if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
     var body = beginBody(isBinary, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
@@ -468,7 +471,7 @@ export function createCarrier(url, choice, log) {
 
   /** @returns {boolean} whether a downstream may be parked, and holds its place then */
   function mayPark() {
-    return holdSlot(slots, key, now() > yieldsUntil);
+    return isShared || holdSlot(slots, key, now() > yieldsUntil);
   }
 
   /**
@@ -495,7 +498,7 @@ export function createCarrier(url, choice, log) {
     var old = down;
     down = undefined;
     cancelTimer();
-    cancelTimer = nothing;
+    cancelTimer = Object;
     if (old) old.abort_();
   }
 
@@ -556,7 +559,7 @@ export function createCarrier(url, choice, log) {
       if (ticket) mine.abort_ = listen(mark(url, 'sse') + '.' + ticket[1], mine.push_, mine.end_);
       else {
         mine.documents_ = reading.documents_;
-        mine.end_(0, '');
+        mine.end_(0);
       }
     });
   }
@@ -662,16 +665,14 @@ export function createCarrier(url, choice, log) {
 
   /** Say that the page will not come back (section 11). */
   function bye() {
-    var navigator = scope.navigator;
-    if (!carrier.secret_ || !navigator.sendBeacon) return;
+    if (!carrier.secret_) return;
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
       addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
       body.document_(['last', session.connection_.numbered_()]);
     });
-    // Engines without it are missed after a while.
-    navigator.sendBeacon(mark(url, 'bye'), body.finish_());
+    postLast(mark(url, 'bye'), body.finish_());
   }
 
   /**
@@ -681,6 +682,12 @@ export function createCarrier(url, choice, log) {
    */
   function notice(event) {
     var type = event.type;
+    var blocked = event.blockedURI;
+    if (blocked) {
+      // The policy of the page.
+      if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' refused ' + blocked);
+      return;
+    }
     if (type === 'pagehide') {
       // It may go into the back/forward cache: no transport goes with it.
       unpark();
@@ -703,7 +710,8 @@ export function createCarrier(url, choice, log) {
   /** Be the last to hear of the page: what its own listeners send goes with `bye`. */
   function watch() {
     if (!scope.addEventListener) return;
-    ['pagehide', 'pageshow', 'online', 'visibilitychange'].forEach(function (type) {
+    var types = 'pagehide pageshow online visibilitychange securitypolicyviolation';
+    types.split(' ').forEach(function (type) {
       scope.removeEventListener(type, notice);
       if (!carrier.isDead_) scope.addEventListener(type, notice);
     });
@@ -756,7 +764,7 @@ export function createCarrier(url, choice, log) {
 
     /** @param {Session} session */
     cancel_: function (session) {
-      open(session, 'cancel', nothing);
+      open(session, 'cancel', Object);
     },
 
     /** @param {Session} session */

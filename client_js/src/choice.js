@@ -84,7 +84,7 @@ export function createChoice(names, origin) {
       var better = names.slice(0, Math.max(names.indexOf(chosen), 0));
       return better
         .map(function (name) {
-          return ', not ' + name + ': ' + (reasons[name] || 'failed lately');
+          return ', not ' + name + ' ' + (reasons[name] || '');
         })
         .join('');
     },

@@ -25,7 +25,7 @@ var CLOSE_TAKEN = 2;
 var FAILED = 4;
 
 // The codes which a close frame may carry (RFC 6455 section 7.4).
-var CLOSE_CODE = /^(10(0[0-37-9]|1[0-4])|[34]\d\d\d)$/;
+var CLOSE_CODE = /^(10(0[0-37-9]|1[0-4])|[34]...)$/;
 
 /**
  * One emulated WebSocket without its transports: numbers, acknowledgements, credit, parts and the

@@ -7,7 +7,7 @@ import { createWebSocketClass } from './websocket.js';
 
 /** @typedef {import('./session.js').Carrier} Carrier */
 
-var document = scope.document;
+export var document = scope.document;
 var location = scope.location || {};
 
 /**

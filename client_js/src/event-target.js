@@ -14,7 +14,7 @@ export var parent = (Base || Object).prototype;
  */
 var isNative = (function () {
   try {
-    return scope.Reflect.construct(Base, [], Object);
+    return new Base();
   } catch (error) {
     return false;
   }
@@ -116,17 +116,14 @@ export function inherit(constructor, prototype) {
  * Make an object an event target.
  *
  * @param {any} object
- * @param {any} constructor
  * @returns {any} the target, of the same prototype
  */
-export function createTarget(object, constructor) {
+export function createTarget(object) {
   if (!isNative) {
     Object.defineProperties(object, { listeners_: { value: [], writable: true } });
     return object;
   }
-  var target = scope.Reflect.construct(Base, [], constructor);
-  // A subclass has a prototype of its own.
-  return scope.Object.setPrototypeOf(target, Object.getPrototypeOf(object));
+  return scope.Object.setPrototypeOf(new Base(), Object.getPrototypeOf(object));
 }
 
 /**
@@ -141,7 +138,8 @@ export function dispatch(target, type, name, init) {
   /** @type {any} */
   var event = isNative ? new Interface(type, init) : Object.create(Interface.prototype);
   if (!isNative) init.type = type;
-  for (var key in init) {
+  // Who can construct an EventTarget has this interface: to look costs more than to dispatch.
+  for (var key in isNative && type === 'message' ? {} : init) {
     if (!isNative || event[key] === undefined) define(event, key, init[key]);
   }
   methods.dispatchEvent.call(target, event);

@@ -75,8 +75,9 @@ export function holdSlot(name, owner, isWanted) {
   var time = Date.now();
   for (var i = 0; i < SLOTS; i++) {
     var slot = PREFIX + name + i;
+    /** @type {any} */
     var held = String(store[slot]).split(' ');
-    var age = Math.abs(time - +held[0]);
+    var age = Math.abs(time - held[0]);
     if (held[1] === owner) {
       if (isWanted && age < RENEW_MILLISECONDS) return true;
       delete store[slot];
@@ -86,5 +87,5 @@ export function holdSlot(name, owner, isWanted) {
     if (!mine && !(age < SLOT_MILLISECONDS)) mine = slot;
   }
   if (isWanted && mine) write(mine, time + ' ' + owner);
-  return !hasStore || !!mine;
+  return !(hasStore && !mine);
 }

@@ -1,17 +1,20 @@
 import { decodeUtf8, hasTypedArrays } from './bytes.js';
 import { scope } from './scope.js';
-import { after } from './tasks.js';
+import { after, clock } from './tasks.js';
 
 /**
  * Told what has come, in any cutting: bytes where the request's body was bytes, else characters.
  *
  * @typedef {(data: any) => void} OnData
  *
- * Told once that it is over: with 0 where there was no answer, and the header of a 204
- * (docs/protocol.md section 6).
+ * Told once that it is over: with the status, or anything else where there was no answer, and the header
+ * of a 204 (docs/protocol.md section 6).
  *
- * @typedef {(status: number, note: string) => void} OnEnd
+ * @typedef {(status: any, note?: any) => void} OnEnd
  */
+
+// The type of a body that outlives the page. It needs no preflight.
+var LAST = 'text/plain';
 
 var XHR = scope.XMLHttpRequest;
 
@@ -25,6 +28,20 @@ export var hasByteStream = hasBinary && hasBody;
 
 /** Whether an answer can be read as text while it comes (IE 8 and 9 give it at the end). */
 export var hasTextStream = XHR && 'onprogress' in new XHR();
+
+/**
+ * @param {string} host
+ * @returns {boolean} whether a request to it has gone by HTTP/2 or 3, where all tabs' requests share
+ *   one connection
+ */
+export function sharesConnection(host) {
+  return (
+    clock.getEntries &&
+    clock.getEntries().some(function (/** @type {any} */ entry) {
+      return /^h[23]/.test(entry.nextHopProtocol) && entry.name.split('/')[2] === host;
+    })
+  );
+}
 
 /**
  * @param {string} url
@@ -49,10 +66,10 @@ function byXHR(url, body, type, isText, ondata, onend) {
       offset += data.length;
       if (data.length) ondata(data);
     }
-    if (isEnd) onend(+status, note || '');
+    if (isEnd) onend(status, note);
   }
 
-  xhr.open('POST', url, true);
+  xhr.open('POST', url, type !== LAST);
   xhr.withCredentials = true;
   xhr.setRequestHeader('Content-Type', type);
   if (!isText) xhr.responseType = 'arraybuffer';
@@ -78,10 +95,6 @@ function byXHR(url, body, type, isText, ondata, onend) {
 function byFetch(url, body, type, isText, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
 
-  function fail() {
-    onend(0, '');
-  }
-
   scope
     .fetch(url, {
       method: 'POST',
@@ -89,23 +102,37 @@ function byFetch(url, body, type, isText, ondata, onend) {
       headers: { 'Content-Type': type },
       credentials: 'include',
       redirect: 'error',
+      keepalive: type === LAST,
       signal: controller && controller.signal,
     })
     .then(function (/** @type {any} */ response) {
       /** @param {any} result */
       function pull(result) {
-        if (result.done) return onend(response.status, response.headers.get('Emulation') || '');
+        if (result.done) return onend(response.status, response.headers.get('Emulation'));
         if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
-        reader.read().then(pull, fail);
+        reader.read().then(pull, onend);
       }
 
       var reader = response.body && response.body.getReader();
       pull({ done: !reader });
-    }, fail);
+    }, onend);
   return function () {
     // Without a controller it is read to its end, and nobody is told.
     if (controller) controller.abort();
   };
+}
+
+/**
+ * POST a text that outlives the page: by a beacon; by fetch where there is none (JavaFX); by a request
+ * that is waited for (QtWebKit, PhantomJS).
+ *
+ * @param {string} url
+ * @param {any} text
+ */
+export function postLast(url, text) {
+  var navigator = scope.navigator;
+  if (navigator.sendBeacon) navigator.sendBeacon(url, text);
+  else (scope.fetch ? byFetch : byXHR)(url, text, LAST, true, Object, Object);
 }
 
 /**
@@ -132,7 +159,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
 
   /**
    * @param {number} status
-   * @param {string} note
+   * @param {string} [note]
    */
   function end(status, note) {
     if (isOver) return;
@@ -141,7 +168,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   }
 
   var cancel = after(seconds, function () {
-    end(0, '');
+    end(0);
   });
   var abort = (XHR && !isStream ? byXHR : byFetch)(
     url,

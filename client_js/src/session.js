@@ -1,7 +1,7 @@
 import { document, nameOf } from './codec.js';
 import { createConnection } from './connection.js';
 import { nextPause } from './choice.js';
-import { after, now, queueTask } from './tasks.js';
+import { after, now, queueTask, runTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { createLink } from './transports/websocket.js';
 
@@ -105,6 +105,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var linkedAt = 0;
   var briefLives = 0;
   var heardAt = 0;
+  // How the page is told of what comes: a native socket's message is a task of its own already.
+  var run = queueTask;
 
   var connection = createConnection({
     onmessage_: function (data, isBinary) {
@@ -132,7 +134,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       listener(a, b, c, d);
     }
     if (state === OPENING) early.push(task);
-    else queueTask(task);
+    else run(task);
   }
 
   /**
@@ -207,10 +209,14 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
   function tryPlain() {
-    if (!Native) return fail('failed');
-    announce('websocket', 'plain');
-    leave();
-    sink.onplain_();
+    try {
+      sink.onplain_();
+      announce('websocket', 'plain');
+      leave();
+    } catch (error) {
+      // There is no such class, or it is mixed content.
+      fail('failed');
+    }
   }
 
   /**
@@ -339,11 +345,14 @@ export function createSession(url, protocols, Native, carrier, sink) {
     heardAt = now();
     var data = frame.data_;
     var name = nameOf(frame);
-    if (!name) connection.receive_(mine.next_++, frame);
-    if (name === 'ack') connection.acknowledge_(data[1]);
-    if (name === 'credit') connection.credit_(data);
-    if (name === 'ping') sendAck();
-    if (/gone|error/.test(name)) fail(name, data[2] === 1);
+    if (!name) {
+      run = runTask;
+      connection.receive_(mine.next_++, frame);
+      run = queueTask;
+    } else if (name === 'ack') connection.acknowledge_(data[1]);
+    else if (name === 'credit') connection.credit_(data);
+    else if (name === 'ping') sendAck();
+    else if (/gone|error/.test(name)) fail(name, data[2] === 1);
     flush();
   }
 

@@ -39,6 +39,16 @@ export function queueTask(task) {
 }
 
 /**
+ * Run a function in the task that an event has to itself, behind those that wait.
+ *
+ * @param {() => void} task
+ */
+export function runTask(task) {
+  if (tasks.length) queueTask(task);
+  else task();
+}
+
+/**
  * @param {number} seconds
  * @param {() => void} task
  * @returns {() => void} cancels
@@ -50,7 +60,10 @@ export function after(seconds, task) {
   };
 }
 
-/** @returns {number} seconds of a clock that should not be set back */
+/** A clock that should not be set back, where there is one. */
+export var clock = scope.performance && scope.performance.now ? scope.performance : Date;
+
+/** @returns {number} seconds */
 export function now() {
-  return (scope.performance && scope.performance.now ? scope.performance : Date).now() / 1000;
+  return clock.now() / 1000;
 }

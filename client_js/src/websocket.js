@@ -54,7 +54,7 @@ var states = scope.WeakMap && new scope.WeakMap();
  */
 function exception(name, value) {
   try {
-    return new scope.DOMException('invalid: ' + value, name);
+    return new scope.DOMException(value, name);
   } catch (_) {
     var error = new Error(value);
     error.name = name;
@@ -66,7 +66,7 @@ function exception(name, value) {
  * @returns {never}
  */
 function illegal() {
-  throw new TypeError('Illegal invocation');
+  throw new TypeError('WebSocket');
 }
 
 /**
@@ -106,9 +106,8 @@ function toProtocols(protocols) {
  * @returns {any} what the page gets
  */
 function toData(bytes, binaryType) {
-  var buffer = bytes.buffer;
-  // A part of a larger buffer is copied.
-  if (buffer && buffer.byteLength !== bytes.length) buffer = new Uint8Array(bytes).buffer;
+  // They may be a part of a larger buffer.
+  var buffer = bytes.buffer && new Uint8Array(bytes).buffer;
   try {
     if (binaryType === 'blob') return new scope.Blob([buffer]);
   } catch (error) {
@@ -130,8 +129,7 @@ export function createWebSocketClass(resolve, Native) {
    * @param {any} url
    */
   function WebSocket(url) {
-    if (!(this instanceof WebSocket) || find(this)) illegal();
-    if (!arguments.length) illegal();
+    if (!(this instanceof WebSocket) || find(this) || !arguments.length) illegal();
     url = wellFormed(toText(url));
     var protocols = toProtocols(arguments[1]);
     // Steps 1 to 3.
@@ -148,7 +146,7 @@ export function createWebSocketClass(resolve, Native) {
       }
     });
     // Steps 6 to 8.
-    return connect(createTarget(this, WebSocket), target, protocols, Native, isForeign);
+    return connect(createTarget(this), target, protocols, Native, isForeign);
   }
 
   var prototype = inherit(WebSocket, createPrototype());
@@ -167,10 +165,10 @@ export function createWebSocketClass(resolve, Native) {
   });
   if (Native && Symbol.hasInstance) {
     // What was passed through to the native class is a WebSocket too.
-    var hasInstance = /** @type {any} */ (Function.prototype)[Symbol.hasInstance];
     /** @this {any} */
     var isInstance = function (/** @type {any} */ value) {
-      return hasInstance.call(this, value) || (this === WebSocket && value instanceof Native);
+      var isOurs = Object.prototype.isPrototypeOf.call(this.prototype, value);
+      return isOurs || (this === WebSocket && value instanceof Native);
     };
     define(WebSocket, Symbol.hasInstance, isInstance);
   }
@@ -456,6 +454,7 @@ function connect(socket, target, protocols, Native, isForeign) {
    * @param {boolean} [isFailed] whether the page failed it; an open one that is lost was not failed
    */
   function closed(code, reason, wasClean, isFailed) {
+    if (state.readyState_ === CLOSED) return;
     state.readyState_ = CLOSED;
     if (isFailed || !state.wasOpen_) dispatch(socket, 'error', 'Event', {});
     var init = { code: code, reason: reason, wasClean: wasClean };
@@ -476,7 +475,6 @@ function connect(socket, target, protocols, Native, isForeign) {
 
   /** Go on with a plain native WebSocket. */
   function usePlain() {
-    var isFailed = false;
     var plain = (state.plain_ = new Native(target.httpURL_.replace('http', 'ws'), protocols));
     plain.binaryType = state.binaryType_;
     plain.onopen = function () {
@@ -487,10 +485,11 @@ function connect(socket, target, protocols, Native, isForeign) {
       deliver(event.data, false);
     };
     plain.onerror = function () {
-      isFailed = true;
+      // Chromium raises no `close` behind it where the Content Security Policy forbids the socket.
+      closed(1006, '', false, true);
     };
     plain.onclose = function (/** @type {CloseEvent} */ event) {
-      closed(event.code, event.reason, event.wasClean, isFailed);
+      closed(event.code, event.reason, event.wasClean);
     };
   }
 

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 __all__ = ["binding_of", "client_of", "websocket_scope"]
 
-# Of the request that carries an open, these are its own and no handshake's.
+# Of the request that carries an open, these are its own and no handshake's: the origin policy has
+# read them.
 _REQUEST_ONLY = frozenset(
     (
+        b"accept",
         b"accept-encoding",
         b"connection",
         b"content-length",
         b"content-type",
         b"keep-alive",
+        b"priority",
+        b"referer",
         b"sec-websocket-extensions",
         b"sec-websocket-key",
         b"sec-websocket-protocol",
@@ -31,6 +35,8 @@ _REQUEST_ONLY = frozenset(
     )
 )
 
+_REQUEST_KINDS = (b"sec-ch-", b"sec-fetch-")
+
 
 def websocket_scope(
     scope: Scope, query: bytes, nonce: str, protocols: list[str], config: Config
@@ -39,7 +45,11 @@ def websocket_scope(
 
     All that outer middleware put there stays; method and extensions of HTTP do not.
     """
-    headers = [field for field in scope["headers"] if field[0] not in _REQUEST_ONLY]
+    headers = [
+        field
+        for field in scope["headers"]
+        if field[0] not in _REQUEST_ONLY and not field[0].startswith(_REQUEST_KINDS)
+    ]
     headers += (
         (b"connection", b"Upgrade"),
         (b"upgrade", b"websocket"),

@@ -16,6 +16,7 @@ from emulation import WebSocketEmulation
 from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import close, echo, wait_for_disconnect
 from tests.apps.starlette_app import page as bare_page
+from tests.engines import extension
 
 HERE = Path(__file__).parent
 
@@ -35,6 +36,16 @@ notes: set[str] = set()
 
 async def page(request: Request) -> FileResponse:
     return FileResponse(HERE / "page.html")
+
+
+async def leave(request: Request) -> FileResponse:
+    return FileResponse(HERE / "leave.html")
+
+
+async def frame(request: Request) -> Response:
+    """Answer with a document around that page: a frame's is never kept for its coming back."""
+    content = f"<!doctype html><iframe src='/leave?{request.url.query}'></iframe>"
+    return Response(content, media_type="text/html")
 
 
 async def scenario(request: Request) -> FileResponse:
@@ -79,6 +90,8 @@ app = Starlette(
         Route("/worker.js", worker),
         Route("/notes/{text}", tell_note),
         Route("/page", page),
+        Route("/frame", frame),
+        Route("/leave", leave),
         Route("/scenario.js", scenario),
         Route("/results/{token}", take_result, methods=["POST"]),
         Route("/results/{token}", tell_results),
@@ -89,4 +102,4 @@ app = Starlette(
     ],
 )
 app.add_middleware(Recorder)
-app.add_middleware(WebSocketEmulation)
+app.add_middleware(WebSocketEmulation, origins=[extension.ORIGIN])

@@ -17,14 +17,20 @@ START_TIME = 30
 
 
 async def reports(
-    engine: Engine, runs: Sequence[str], url: str, *, run_time: float, token: str | None = None
+    engine: Engine,
+    runs: Sequence[str],
+    url: str,
+    *,
+    run_time: float,
+    token: str | None = None,
+    path: str = "/page",
 ) -> list[dict[str, Any]]:
     """Let `engine` do the `runs`, one after another, and return what it reported of each.
 
-    A run has `run_time` seconds. Raises `TimeoutError`.
+    `path` is that of the document. A run has `run_time` seconds. Raises `TimeoutError`.
     """
     token = token or secrets.token_hex(8)
-    address = f"{url}/page?token={token}&runs={','.join(runs)}&at=0"
+    address = f"{url}{path}?token={token}&runs={','.join(runs)}&at=0"
     results: list[dict[str, Any]] = []
     with tempfile.NamedTemporaryFile(prefix=f"{engine.name}-") as log:
         with opened(engine, address, log) as process:

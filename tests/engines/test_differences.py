@@ -6,14 +6,21 @@ differ, or ours comes to agree, a test fails and the page is to be mended.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from playwright.async_api import Browser
 
+from tests.engines import extension
+from tests.engines.engines import Chromium, opened
+from tests.support import recorded
 from tests.support.browser import new_page
 from tests.support.servers import Servers
 
@@ -117,3 +124,53 @@ async def test_difference(servers: Servers, browser: Browser, name: str) -> None
                 run = f"() => {{ {OPEN} return ({script})({expression}, {token}); }}"
                 found.append(await page.evaluate(run))
     assert found == [native, ours]
+
+
+class ExtendedChromium(Chromium):
+    """Chromium with an extension, and with nobody who drives it: that would keep workers alive."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def command(self, url: str, home: Path) -> list[str]:
+        *command, url = super().command(url, home)
+        features = "--disable-features=DisableLoadExtensionCommandLineSwitch"
+        return [*command, features, f"--load-extension={self.directory}", url]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(240)
+async def test_service_worker_is_kept_by_a_native_socket_alone(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """Chromium ends an idle worker after 30 s, but an extension's not while its socket is busy."""
+    reason = Chromium().missing()
+    if reason:
+        pytest.skip(reason)
+    url = servers.get(APPLICATION).url
+    native, ours = secrets.token_hex(8), secrets.token_hex(8)
+
+    async def wait_for(second: int) -> None:
+        with anyio.fail_after(TIMEOUT):
+            async with httpx.AsyncClient(trust_env=False) as client:
+                while True:
+                    if (await client.get(f"{url}/notes/{native}-{second}")).json():
+                        return
+                    await anyio.sleep(0.1)
+
+    with tempfile.TemporaryFile() as log:
+        with contextlib.ExitStack() as browsers:
+            for token in (native, ours):
+                directory = tmp_path / token
+                directory.mkdir()
+                extension.write(directory, url, token, is_ours=token == ours)
+                chromium = ExtendedChromium(directory)
+                browsers.enter_context(opened(chromium, "about:blank", log))
+            try:
+                # The server misses what has left without a word. The other goes on.
+                [end] = await recorded.disconnects(url, ours, timeout=180)
+                await wait_for(end["received"] + 20)
+                assert await recorded.disconnects(url, native, 0) == []
+            finally:
+                log.seek(0)
+                print(log.read().decode(errors="replace"))

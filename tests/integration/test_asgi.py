@@ -252,7 +252,6 @@ def test_testclient_with_our_requests() -> None:
 
 # What a handshake has and a request has not, or the reverse: a browser's, not the application's.
 OWN = {
-    b"accept",
     b"accept-encoding",
     b"connection",
     b"content-length",
@@ -270,6 +269,16 @@ HEADERS = [
     ("x-twice", "second"),
     ("authorization", "Bearer x"),
     ("x-forwarded-for", "10.0.0.1"),
+]
+# What a browser says of a request, and of no handshake.
+FETCH_HEADERS = [
+    ("accept", "*/*"),
+    ("priority", "u=1, i"),
+    ("referer", "http://127.0.0.1/page?token=x"),
+    ("sec-ch-ua-mobile", "?0"),
+    ("sec-fetch-dest", "empty"),
+    ("sec-fetch-mode", "cors"),
+    ("sec-fetch-site", "same-origin"),
 ]
 PATHS = {
     "plain": "/echo",
@@ -299,7 +308,8 @@ async def test_scope_is_that_of_a_native_handshake(path: str, query: str) -> Non
         ):
             pass
         page.client.headers = httpx.Headers()
-        body_headers = [*HEADERS, *page.headers.items(), ("content-type", "application/json")]
+        own = [*page.headers.items(), ("content-type", "application/json")]
+        body_headers = [*HEADERS, *own, *FETCH_HEADERS]
         await open_with(page, body_headers)
         await open_natively(page)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.support.servers import Servers
+from tests.support.servers import Servers, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
@@ -35,7 +36,7 @@ ECHO = """async () => {
 
 
 async def profile(browser: Browser, transports: list[str]) -> BrowserContext:
-    context = await browser.new_context()
+    context = await browser.new_context(ignore_https_errors=True)
     settings = json.dumps({"transports": transports})
     await context.add_init_script(f"delete self.WebSocket; self.WebSocketEmulation = {settings};")
     return context
@@ -103,3 +104,33 @@ async def test_a_place_passes_on(servers: Servers, browser: Browser) -> None:
             assert await tabs[4].evaluate("echo(socket, 'and on')") == "and on"
         finally:
             await context.close()
+
+
+# By what the document came, and the transport that the page is told of.
+TRANSPORT = """async () => {
+    self.socket = new WebSocket(base + "/echo");
+    socket.heard = [];
+    socket.onmessage = ({ data }) => socket.heard.push(data);
+    const { detail } = await once(socket, "emulation:transport");
+    if (!socket.readyState) await once(socket, "open");
+    const [{ nextHopProtocol }] = performance.getEntriesByType("navigation");
+    return [nextHopProtocol, detail.transport];
+}"""
+
+
+async def test_over_one_connection_each_tab_has_a_place(
+    browser: Browser, certificate: Path
+) -> None:
+    """The requests of HTTP/2 share a connection: a seventh that is parked keeps nobody waiting."""
+    with running(APPLICATION, "hypercorn", certificate=certificate) as server:
+        url = server.url + "/files/frame.html"
+        with anyio.fail_after(TIMEOUT):
+            context = await profile(browser, ["stream", "poll"])
+            try:
+                tabs = [await new_tab(context, url) for _ in range(TABS)]
+                for tab in tabs:
+                    assert await tab.evaluate(TRANSPORT) == ["h2", "stream"]
+                for tab in tabs:
+                    assert await tab.evaluate("echo(socket, 'still')") == "still"
+            finally:
+                await context.close()

@@ -170,3 +170,29 @@ async def test_page_is_told_of_the_transport_and_the_console_only_when_asked(
             await load(page, url, "<script src='/emulation.js' data-debug></script>")
             await page.evaluate(told)
             assert any(line.startswith("emulation: ") for line in lines)
+
+
+async def test_console_names_the_directive_that_forbids(servers: Servers, browser: Browser) -> None:
+    url = servers.get(EMULATED).url
+    head = "<meta http-equiv=Content-Security-Policy content=\"connect-src 'none'\">"
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser) as page:
+            lines: list[str] = []
+            page.on("console", lambda message: lines.append(message.text))
+            await load(page, url, f"{head}<script src='/emulation.js' data-debug></script>")
+            code = await page.evaluate(
+                """async () => {
+                    // Another's request, of which the console says nothing.
+                    fetch("/files/blank.html").catch(() => {});
+                    return (await once(new WebSocket(`${base}/echo`), "close")).code;
+                }"""
+            )
+            assert code == 1006
+            said = [line for line in lines if line.startswith("emulation: connect-src refused ")]
+            assert any(f"{base_of(url)}/echo?" in line for line in said)
+            assert any(f"{url}/echo?" in line for line in said)
+            assert not any("blank" in line for line in said)
+
+
+def base_of(url: str) -> str:
+    return url.replace("http", "ws")

@@ -15,9 +15,11 @@ async def starts(url: str, token: str) -> list[dict[str, Any]]:
     return await _recorded(url, "starts", token)
 
 
-async def disconnects(url: str, token: str, count: int = 1) -> list[dict[str, Any]]:
+async def disconnects(
+    url: str, token: str, count: int = 1, *, timeout: float = TIMEOUT
+) -> list[dict[str, Any]]:
     """Return the disconnects that the application saw, when there are `count`."""
-    with anyio.fail_after(TIMEOUT):
+    with anyio.fail_after(timeout):
         while True:
             found = await _recorded(url, "disconnects", token)
             if len(found) >= count:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -34,11 +35,12 @@ class Server:
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     port: int = 0
+    scheme: str = "http"
     status: int | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def log(self, start: int = 0) -> str:
         """Return what the server has printed, from byte `start` on."""
@@ -86,9 +88,12 @@ def running(
     *,
     environment: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
+    certificate: Path | None = None,
 ) -> Iterator[Server]:
     """Serve `application` ("module:name") for the length of a with block."""
-    server = start(application, kind, environment=environment, arguments=arguments)
+    server = start(
+        application, kind, environment=environment, arguments=arguments, certificate=certificate
+    )
     try:
         yield server
     finally:
@@ -101,9 +106,17 @@ def start(
     *,
     environment: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
+    certificate: Path | None = None,
 ) -> Server:
-    """Start a server and return it when it answers. The caller stops it."""
+    """Start a server and return it when it answers. The caller stops it.
+
+    With a `certificate`, whose key is in a file beside it, it speaks TLS (not granian).
+    """
     command = COMMANDS[kind]
+    if certificate:
+        prefix = "--ssl-" if kind.startswith("uvicorn") else "--"
+        files = (f"{prefix}certfile", str(certificate), f"{prefix}keyfile", f"{certificate}.key")
+        arguments = (*arguments, *files)
     output = tempfile.NamedTemporaryFile(prefix=f"{kind}-")
     with reserved_port() as port:
         process = subprocess.Popen(
@@ -115,7 +128,8 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        server = Server(kind, application, process, output)
+        scheme = "https" if certificate else "http"
+        server = Server(kind, application, process, output, scheme=scheme)
         try:
             wait_until_answering(server, port if kind == "granian" else None)
         except BaseException:
@@ -178,21 +192,28 @@ def wait_until_answering(server: Server, port: int | None) -> None:
         if server.process.poll() is not None:
             raise RuntimeError(f"{server.kind} did not start\n{server.log()}")
         server.port = port or announced_port(server.log())
-        if server.port and answers(server.port):
+        if server.port and answers(server):
             return
         time.sleep(0.02)
     raise TimeoutError(f"{server.kind} did not answer within {START_TIMEOUT} s\n{server.log()}")
 
 
 def announced_port(log: str) -> int:
-    found = re.search(r"[Rr]unning on http://127\.0\.0\.1:(\d+)", log)
+    found = re.search(r"[Rr]unning on https?://127\.0\.0\.1:(\d+)", log)
     return int(found[1]) if found else 0
 
 
-def answers(port: int) -> bool:
+def answers(server: Server) -> bool:
     request = b"HEAD /starts HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with contextlib.ExitStack() as stack:
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            stack.enter_context(connection)
+            if server.scheme == "https":
+                # It only has to answer: the browser of a test looks at the certificate.
+                context = ssl.create_default_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                connection = stack.enter_context(context.wrap_socket(connection))
             connection.sendall(request)
             return connection.recv(5) == b"HTTP/"
     except OSError:

@@ -7,25 +7,27 @@ from pathlib import Path
 import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from emulation import WebSocketEmulation
 from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import (
+    accept_headers,
     burst,
     close,
     deny,
     echo,
     refuse,
+    scope_as_json,
     subprotocol,
     wait_for_disconnect,
 )
 from tests.engines.app import page, take_result, tell_results
 
 HERE = Path(__file__).parent
-CASES = ("interface", "constructor", "events", "sending", "closing")
+CASES = ("interface", "constructor", "events", "sending", "closing", "page")
 
 offers: set[str] = set()
 texts: set[str] = set()
@@ -35,6 +37,16 @@ async def scenario(request: Request) -> Response:
     files = ["harness.js", *(f"cases/{name}.js" for name in CASES)]
     content = "\n".join((HERE / file).read_text() for file in files)
     return Response(content, media_type="text/javascript")
+
+
+async def worker_page(request: Request) -> Response:
+    """Answer with a document that runs all in a worker."""
+    content = f"<!doctype html><script>new Worker('/worker.js?{request.url.query}')</script>"
+    return Response(content, media_type="text/html")
+
+
+async def worker(request: Request) -> FileResponse:
+    return FileResponse(HERE / "worker.js", media_type="text/javascript")
 
 
 async def latin(request: Request) -> Response:
@@ -90,17 +102,22 @@ async def never(websocket: WebSocket) -> None:
 app = Starlette(
     routes=[
         Route("/page", page),
+        Route("/worker-page", worker_page),
+        Route("/worker.js", worker),
         Route("/scenario.js", scenario),
         Route("/latin", latin),
         Route("/offered/{protocols:path}", tell_offered),
         Route("/told/{text}", tell_told),
         Route("/results/{token}", take_result, methods=["POST"]),
         Route("/results/{token}", tell_results),
+        WebSocketRoute("/accept-headers", accept_headers),
         WebSocketRoute("/burst", burst),
         WebSocketRoute("/close", close),
         WebSocketRoute("/deny", deny),
         WebSocketRoute("/echo", echo),
         WebSocketRoute("/first", first),
+        WebSocketRoute("/headers", scope_as_json),
+        WebSocketRoute("/headers/{rest:path}", scope_as_json),
         WebSocketRoute("/never", never),
         WebSocketRoute("/refuse", refuse),
         WebSocketRoute("/leave", leave),

@@ -16,6 +16,11 @@ function test(name, body) {
   cases.push({ name, body });
 }
 
+/** Add a case that no worker can run. */
+function testInDocument(name, body) {
+  if (self.document) test(name, body);
+}
+
 /** Add one case for each value; the name says which. */
 function testEach(name, values, body) {
   for (const value of values) test(`${name}: ${show(value)}`, () => body(value));

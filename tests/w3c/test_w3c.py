@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 APPLICATION = "tests.w3c.app:app"
 RUN_TIME = 80
+FULL = pytest.mark.full
+OTHERS = ("firefox", "webkitgtk")
 
 CURRENT = {engine.name: engine for engine in ENGINES}
 IN_EVERY_RUN = {
@@ -80,7 +82,7 @@ def parameters() -> list[Any]:
             CURRENT[name],
             transport,
             id=f"{name}-{transport}",
-            marks=[] if transport in usual else [pytest.mark.full],
+            marks=[] if transport in usual else [FULL],
         )
         for name, usual in IN_EVERY_RUN.items()
         for transport in (NATIVE, *ALL_TRANSPORTS)
@@ -89,12 +91,22 @@ def parameters() -> list[Any]:
 
 @pytest.mark.parametrize(("engine", "transport"), parameters())
 async def test_conformance(servers: Servers, engine: Engine, transport: str) -> None:
+    await check(servers, engine, transport, "/page")
+
+
+@pytest.mark.parametrize("name", ["chromium", *(pytest.param(n, marks=FULL) for n in OTHERS)])
+@pytest.mark.parametrize("transport", [NATIVE, "stream"])
+async def test_conformance_in_a_worker(servers: Servers, name: str, transport: str) -> None:
+    await check(servers, CURRENT[name], transport, "/worker-page")
+
+
+async def check(servers: Servers, engine: Engine, transport: str, path: str) -> None:
     reason = engine.missing()
     if reason:
         pytest.skip(reason)
     url = servers.get(APPLICATION).url
     # One launch for each: a page that hangs keeps no other from its run.
-    [result] = await reports(engine, [transport], url, run_time=RUN_TIME)
+    [result] = await reports(engine, [transport], url, run_time=RUN_TIME, path=path)
     print(*result["lines"], sep="\n")
     failures = {failure["name"]: failure["message"] for failure in result["failures"]}
     print(*(f"{name}: {message}" for name, message in failures.items()), sep="\n")

@@ -16,9 +16,8 @@ export function listen(url, ondata, onend) {
     ondata(event.data + '\n');
   };
   source.onerror = function () {
-    // Its own reconnecting knows nothing of our numbers.
-    source.close();
-    onend(0, '');
+    // It is closed: its own reconnecting knows nothing of our numbers.
+    onend(0);
   };
   return function () {
     source.close();

@@ -11,6 +11,7 @@ import {
   toElement,
   toJSON,
 } from '../codec.js';
+import { queueTask } from '../tasks.js';
 
 /** @typedef {import('../codec.js').Frame} Frame */
 
@@ -44,8 +45,8 @@ export function toMessage(frame) {
   var data = frame.data_;
   if (frame.type_ >= CLOSE) return '\0' + toJSON(toElement(frame));
   if (typeof data === 'string') return data.charAt(0) === '\0' ? '\0' + data : data;
-  // Old engines send no views.
-  return data.length === data.buffer.byteLength ? data.buffer : new Uint8Array(data).buffer;
+  // Old engines send no views, and this may be one of a part.
+  return new Uint8Array(data).buffer;
 }
 
 /**
@@ -60,8 +61,16 @@ export function toMessage(frame) {
  * @returns {Link}
  */
 export function createLink(Native, url, protocols, onopen, onframe, onend) {
-  var socket = new Native(url, protocols);
+  /** @type {any} */
+  var socket;
   var part = 0;
+  try {
+    socket = new Native(url, protocols);
+  } catch (error) {
+    // Mixed content: it is as if it had failed.
+    socket = { close: Object };
+    queueTask(onend);
+  }
   socket.binaryType = 'arraybuffer';
 
   socket.onopen = onopen;

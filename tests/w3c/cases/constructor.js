@@ -79,7 +79,7 @@ for (const [given, expected] of [
   });
 }
 
-test('a relative URL is resolved against the base of the document', () => {
+testInDocument('a relative URL is resolved against the base of the document', () => {
   const element = document.createElement('base');
   element.href = '/directory/file';
   document.head.append(element);
@@ -90,7 +90,7 @@ test('a relative URL is resolved against the base of the document', () => {
   }
 });
 
-test('the query is in UTF-8, whatever the encoding of the document', async () => {
+testInDocument('the query is in UTF-8, whatever the encoding of the document', async () => {
   const frame = document.createElement('iframe');
   frame.src = self.WebSocketEmulation.version ? '/latin?shim' : '/latin';
   document.body.append(frame);

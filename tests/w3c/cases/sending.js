@@ -144,7 +144,7 @@ testEach(
   }
 );
 
-test('bytes of another realm', async () => {
+testInDocument('bytes of another realm', async () => {
   const frame = document.createElement('iframe');
   document.body.append(frame);
   const other = frame.contentWindow;
