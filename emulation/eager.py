@@ -73,23 +73,22 @@ class Writer:
 
     def write_soon(self) -> None:
         """Send all that is said in this turn of the loop together, at its end; never waits."""
-        if self._is_writing:
-            return
-        self._is_writing = True
-        if self._is_plain:
+        if self._begins():
             self._loop.call_soon(self._write)
-        else:
-            run_beside(self._run(None))
 
     def write(self) -> None:
         """Send what there is to say, now where that is possible; never waits."""
-        if self._is_writing:
-            return
-        self._is_writing = True
-        if self._is_plain:
+        if self._begins():
             self._write()
-        else:
+
+    def _begins(self) -> bool:
+        """Tell whether `_write` is to be called; where nobody writes, a task may begin to."""
+        if self._is_writing:
+            return False
+        self._is_writing = True
+        if not self._is_plain:
             run_beside(self._run(None))
+        return self._is_plain
 
     def _write(self) -> None:
         """Send all there is, as far as nothing waits."""

@@ -200,12 +200,7 @@ class Connection:
 
         Raises LocalProtocolError for a message that `send` refuses.
         """
-        limits = self.limits
-        if (
-            self.state is not State.OPEN
-            or self._unacknowledged_bytes >= limits.window_bytes
-            or len(self._frames) >= limits.window_frames
-        ):
+        if self.state is not State.OPEN or not self.has_room:
             return False
         self.send(message)
         return True

@@ -10,17 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from emulation.protocol.codec import decode_body
 from emulation.protocol.frames import CLOSE, TEXT
-from emulation.protocol.handshake import (
-    NO_DOCUMENTS,
-    RequestHead,
-    Section,
-    parse_body,
-    parse_request_head,
-)
+from emulation.protocol.handshake import NO_DOCUMENTS, RequestHead, Section
 
-__all__ = ["Request", "read_request"]
+__all__ = ["Request", "read_plain"]
 
 # A document of fewer than 128 bytes has one byte of length; a count has at most 15 digits here.
 _HEAD = re.compile(rb'@([\x00-\x7f])\["head",1,"([\w-]*)",(0|[1-9][0-9]{0,14}),"([\w-]*)"\]')
@@ -39,20 +32,8 @@ class Request(NamedTuple):
     is_ended: bool
 
 
-def read_request(body: bytes, *, binary: bool, limit: int) -> Request:
-    """Read the body of a request, in which no frame may have a payload over `limit` bytes.
-
-    Raises RemoteProtocolError with 400 or 413 where it is none; nothing of it counts then.
-    """
-    request = _read_plain(body) if binary and len(body) <= limit else None
-    if request is None:
-        frames, is_ended = decode_body(body, binary=binary, limit=limit)
-        head = parse_request_head(frames)
-        request = Request(head, *parse_body(frames), is_ended)
-    return request
-
-
-def _read_plain(body: bytes) -> Request | None:
+def read_plain(body: bytes) -> Request | None:
+    """Read a body that is in the plain form, and in the binary one; None where it is not."""
     match = _HEAD.match(body)
     if match is None:
         return None

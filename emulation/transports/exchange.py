@@ -10,10 +10,10 @@ from anyio import BrokenResourceError, ClosedResourceError
 
 from emulation.exceptions import ClientGone, RefusedWith, RemoteProtocolError
 from emulation.protocol.close import CloseCode
-from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder
+from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder, decode_body
 from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame, document
-from emulation.protocol.handshake import RequestHead
-from emulation.protocol.requests import Request, read_request
+from emulation.protocol.handshake import RequestHead, parse_body, parse_request_head
+from emulation.protocol.requests import Request, read_plain
 from emulation.transports.headers import (
     OCTET_STREAM,
     Header,
@@ -105,8 +105,14 @@ class Exchange:
         self.fields = _NO_FIELDS  # a parked request needs them no more
         body = await self._read_all(length)
         self.is_read = True
-        self.request = read_request(body, binary=self.is_binary, limit=limit)
-        self.number = self.request.head.number
+        request = read_plain(body) if self.is_binary else None
+        if request is None:
+            frames, is_ended = decode_body(body, binary=self.is_binary, limit=limit)
+            head = parse_request_head(frames)
+            self.number = head.number  # for the answer, also where the rest is malformed
+            request = Request(head, *parse_body(frames), is_ended)
+        self.request = request
+        self.number = request.head.number
 
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""

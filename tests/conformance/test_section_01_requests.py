@@ -163,6 +163,10 @@ async def test_an_error_says_which_request_it_answers(served: Served, form: str)
     page.secret = "x" * 32
     answer = await page.upload(section(1), number=77)
     assert (answer.status, answer.head) == (404, ["head", 1, page.key, 77])
+    # Also where it is what stands behind the head that is malformed.
+    body = encoded(page.head(78), document("section", 0, 0, 0), form=form)
+    malformed = await page.request("POST", page.url("send"), body)
+    assert (malformed.status, malformed.head) == (400, ["head", 1, page.key, 78])
     # 0 where the request's head could not be read.
     unread = await page.request("POST", page.url("send"), encoded(section(1), form=form))
     assert (unread.status, unread.head) == (400, ["head", 1, page.key, 0])

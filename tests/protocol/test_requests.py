@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from emulation.exceptions import RemoteProtocolError
-from emulation.protocol import requests
 from emulation.protocol.codec import BinaryEncoder, decode_body
 from emulation.protocol.frames import BINARY, CLOSE, TEXT, TEXT_PART, Frame, document
 from emulation.protocol.handshake import parse_body, parse_request_head
-from emulation.protocol.requests import Request, read_request
+from emulation.protocol.requests import Request, read_plain
 
 LIMIT = 1 << 20
 SECRET, NODE, NONCE = "s" * 32, "node-1", "n" * 22
@@ -56,7 +53,7 @@ def said(documents: list[list[Any]]) -> list[list[Any]]:
 
 
 def check(body: bytes) -> None:
-    plain = requests._read_plain(body)
+    plain = read_plain(body)
     if plain is not None:
         frames, is_ended = decode_body(body, binary=True, limit=LIMIT)
         request = Request(parse_request_head(frames), *parse_body(frames), is_ended)
@@ -86,21 +83,8 @@ def test_what_pages_send_is_plain(more: int, payloads: list[bytes]) -> None:
     first = 7 if payloads else 0
     frames = [(BINARY, payload) for payload in payloads]
     body = encode([head, document("section", 1, 5, first), *frames, *rest])
-    request = requests._read_plain(body)
+    request = read_plain(body)
     assert request is not None
     assert request.head == (SECRET, 12, NODE)
     assert request.sections[0].frames == frames
     assert [one.nonce for one in request.sections[1:]] == [NONCE] * more
-
-
-@pytest.mark.parametrize("is_binary", [True, False])
-def test_a_fault_is_the_decoders_to_tell(is_binary: bool) -> None:
-    with pytest.raises(RemoteProtocolError, match=r"without a head|not JSON"):
-        read_request(b"\x01\x05hello", binary=is_binary, limit=LIMIT)
-
-
-def test_no_frame_is_over_the_limit() -> None:
-    section = document("section", 1, 0, 1)
-    body = encode([document("head", 1, SECRET, 1, NODE), section, (BINARY, bytes(100))])
-    with pytest.raises(RemoteProtocolError, match="over the limit"):
-        read_request(body, binary=True, limit=99)
