@@ -74,6 +74,7 @@ def test_script_is_served_to_any_page(path: str) -> None:
     assert answer.headers["content-length"] == str(len(BODY))
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert answer.headers["timing-allow-origin"] == "*"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["vary"] == "Accept-Encoding"
     assert "content-encoding" not in answer.headers
