@@ -67,6 +67,8 @@ function createServer() {
     const frames = body.trim().split('\n').flatMap(JSON.parse);
     const [, , secret, number] = frames[0];
     socket.requests.push([verb, url, frames]);
+    const own = socket.answer?.(verb, url);
+    if (own) return respond(own[0], answer(key, number, own[1]));
     if (verb === 'open') {
       const parameters = {
         ...{ heartbeat: 15, poll: 20, resume: 30, bytes: 65536, frames: 64 },
@@ -266,6 +268,24 @@ test('a refusal is an error and a close', async (t) => {
   socket.onerror = () => events.push('error');
   const { code: closeCode, wasClean } = await next(socket, 'close');
   assert.deepEqual([events, closeCode, wasClean], [['error'], 1006, false]);
+});
+
+test('a 404 that speaks of one socket ends that one alone', async (t) => {
+  const server = createServer();
+  const page = createPage(server);
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  const gone = [
+    ['error', 404, 'this nonce is spent'],
+    ['gone', 2],
+  ];
+  server.answer = (verb, url) => url.includes('spent') && [404, gone];
+  const { code: closeCode } = await next(new page.WebSocket('/app/chat?spent'), 'close');
+  assert.equal(closeCode, 1006);
+  socket.onclose = () => assert.fail('it closed');
+  socket.send('still here');
+  assert.equal((await next(socket, 'message')).data, 'still here');
 });
 
 test('a socket that is closed at once was never there', async (t) => {
