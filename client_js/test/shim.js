@@ -28,6 +28,11 @@ const NEWER = `
   }, this);
 `;
 
+const PARAMETERS = {
+  ...{ heartbeat: 15, poll: 20, resume: 30, bytes: 1048576, frames: 64 },
+  ...{ message: 65536, upload: 65536, transports: ['websocket', 'poll'] },
+};
+
 /** A server with one socket's application: it echoes, and answers a close. */
 function createServer() {
   const socket = { down: [], acked: 0, taken: 0, requests: [] };
@@ -70,15 +75,11 @@ function createServer() {
     const own = socket.answer?.(verb, url);
     if (own) return respond(own[0], answer(key, number, own[1]));
     if (verb === 'open') {
-      const parameters = {
-        ...{ heartbeat: 15, poll: 20, resume: 30, bytes: 65536, frames: 64 },
-        ...{ message: 65536, upload: 65536, transports: ['poll'] },
-      };
       if (frames[1][0] === 'cancel') return respond(200, answer(key, number, [['gone', 1]]));
       const protocol = frames[1][3][0] ?? '';
       const decision = url.includes('refuse')
         ? [['refused', 1, 403]]
-        : [['opened', 1, protocol, parameters]];
+        : [['opened', 1, protocol, PARAMETERS]];
       respond(200, answer(key, number, [['secret', 's'.repeat(32), 'node'], ...decision]));
       return;
     }
@@ -176,6 +177,37 @@ function createPage(server, { isOld = false, settings = {}, Native } = {}) {
   if (isOld) vm.runInContext(NEWER, page);
   vm.runInContext(code, page);
   return page;
+}
+
+/** A native class whose first upgrades fail, so many; then the server is there, if it is ours. */
+function createNative(failures) {
+  return class Native {
+    static failures = failures;
+    static urls = [];
+    static sent = [];
+
+    constructor(url) {
+      const isOurs = /emulation=ws/.test(url);
+      Native.urls.push(url);
+      setImmediate(() => {
+        if (isOurs && Native.failures-- > 0) return this.onclose({ code: 1006 });
+        this.onopen({});
+        if (!isOurs) return;
+        for (const frame of [
+          ['secret', 's'.repeat(32), 'node'],
+          ['opened', 0, '', PARAMETERS],
+        ]) {
+          this.onmessage({ data: '\0' + JSON.stringify(frame) });
+        }
+      });
+    }
+
+    send(data) {
+      Native.sent.push(data);
+    }
+
+    close() {}
+  };
 }
 
 /** Wait for one event of a target, 5 seconds at most. */
@@ -411,6 +443,18 @@ test('the origin that stands for another gets the requests, and the page does no
   assert.match(server.requests[0][1], /^http:\/\/b\.example\/chat\?/);
   socket.send('x');
   assert.equal((await next(socket, 'message')).origin, 'ws://a.example');
+});
+
+test('what goes natively is in parts that an upload could carry', async (t) => {
+  const Native = createNative(0);
+  const page = createPage(createServer(), { Native, settings: { transports: 'websocket' } });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  socket.send('x'.repeat(100000));
+  const pieces = Native.sent.filter((data) => data[0] === 'x');
+  assert.equal(pieces.join('').length, 100000);
+  assert.ok(pieces.every((data) => data.length <= 16384));
 });
 
 test('loaded twice it is one', (t) => {
