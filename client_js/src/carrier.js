@@ -326,11 +326,11 @@ export function createCarrier(url, choice, log) {
   function ask(session) {
     function go() {
       if (sessions.indexOf(session) < 0) return next();
-      var hadSecret = carrier.secret_;
       open(session, 'open', function (reading) {
         var error = reading.documents_.error || [];
         if (error[1] === 409 && !carrier.secret_) key = drawToken();
-        if (error[1] === 404 && hadSecret) die('404');
+        // Without `gone` it speaks of the carrier.
+        if (error[1] === 404 && !reading.documents_.gone) die('404');
         else session.answered_(reading.documents_);
         next();
       });

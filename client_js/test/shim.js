@@ -28,6 +28,11 @@ const NEWER = `
   }, this);
 `;
 
+const PARAMETERS = {
+  ...{ heartbeat: 15, poll: 20, resume: 30, bytes: 1048576, frames: 64 },
+  ...{ message: 65536, upload: 65536, transports: ['websocket', 'poll'] },
+};
+
 /** A server with one socket's application: it echoes, and answers a close. */
 function createServer() {
   const socket = { down: [], acked: 0, taken: 0, requests: [] };
@@ -67,16 +72,14 @@ function createServer() {
     const frames = body.trim().split('\n').flatMap(JSON.parse);
     const [, , secret, number] = frames[0];
     socket.requests.push([verb, url, frames]);
+    const own = socket.answer?.(verb, url);
+    if (own) return respond(own[0], answer(key, number, own[1]));
     if (verb === 'open') {
-      const parameters = {
-        ...{ heartbeat: 15, poll: 20, resume: 30, bytes: 65536, frames: 64 },
-        ...{ message: 65536, upload: 65536, transports: ['poll'] },
-      };
       if (frames[1][0] === 'cancel') return respond(200, answer(key, number, [['gone', 1]]));
       const protocol = frames[1][3][0] ?? '';
       const decision = url.includes('refuse')
         ? [['refused', 1, 403]]
-        : [['opened', 1, protocol, parameters]];
+        : [['opened', 1, protocol, PARAMETERS]];
       respond(200, answer(key, number, [['secret', 's'.repeat(32), 'node'], ...decision]));
       return;
     }
@@ -176,6 +179,37 @@ function createPage(server, { isOld = false, settings = {}, Native } = {}) {
   return page;
 }
 
+/** A native class whose first upgrades fail, so many; then the server is there, if it is ours. */
+function createNative(failures) {
+  return class Native {
+    static failures = failures;
+    static urls = [];
+    static sent = [];
+
+    constructor(url) {
+      const isOurs = /emulation=ws/.test(url);
+      Native.urls.push(url);
+      setImmediate(() => {
+        if (isOurs && Native.failures-- > 0) return this.onclose({ code: 1006 });
+        this.onopen({});
+        if (!isOurs) return;
+        for (const frame of [
+          ['secret', 's'.repeat(32), 'node'],
+          ['opened', 0, '', PARAMETERS],
+        ]) {
+          this.onmessage({ data: '\0' + JSON.stringify(frame) });
+        }
+      });
+    }
+
+    send(data) {
+      Native.sent.push(data);
+    }
+
+    close() {}
+  };
+}
+
 /** Wait for one event of a target, 5 seconds at most. */
 function next(target, type) {
   return new Promise((resolve, reject) => {
@@ -266,6 +300,24 @@ test('a refusal is an error and a close', async (t) => {
   socket.onerror = () => events.push('error');
   const { code: closeCode, wasClean } = await next(socket, 'close');
   assert.deepEqual([events, closeCode, wasClean], [['error'], 1006, false]);
+});
+
+test('a 404 that speaks of one socket ends that one alone', async (t) => {
+  const server = createServer();
+  const page = createPage(server);
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  const gone = [
+    ['error', 404, 'this nonce is spent'],
+    ['gone', 2],
+  ];
+  server.answer = (verb, url) => url.includes('spent') && [404, gone];
+  const { code: closeCode } = await next(new page.WebSocket('/app/chat?spent'), 'close');
+  assert.equal(closeCode, 1006);
+  socket.onclose = () => assert.fail('it closed');
+  socket.send('still here');
+  assert.equal((await next(socket, 'message')).data, 'still here');
 });
 
 test('a socket that is closed at once was never there', async (t) => {
@@ -391,6 +443,18 @@ test('the origin that stands for another gets the requests, and the page does no
   assert.match(server.requests[0][1], /^http:\/\/b\.example\/chat\?/);
   socket.send('x');
   assert.equal((await next(socket, 'message')).origin, 'ws://a.example');
+});
+
+test('what goes natively is in parts that an upload could carry', async (t) => {
+  const Native = createNative(0);
+  const page = createPage(createServer(), { Native, settings: { transports: 'websocket' } });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  socket.send('x'.repeat(100000));
+  const pieces = Native.sent.filter((data) => data[0] === 'x');
+  assert.equal(pieces.join('').length, 100000);
+  assert.ok(pieces.every((data) => data.length <= 16384));
 });
 
 test('loaded twice it is one', (t) => {
