@@ -374,18 +374,20 @@ export function createCarrier(url, choice, log) {
    * @param {ReturnType<typeof createBody>} body
    * @param {Session} session
    * @param {number} limit of the body
-   * @param {number} partSize
    * @param {boolean} isAsked whether to add it even if there is nothing to say
    * @returns {boolean} whether there is one
    */
-  function addSection(body, session, limit, partSize, isAsked) {
+  function addSection(body, session, limit, isAsked) {
     var connection = session.connection_;
     // One frame goes whatever its size, but not in a beacon.
     var isForced = !body.hasNumbered_ && limit !== BYE_BYTES;
     var count = 0;
 
     function next() {
-      return connection.kept_[count] || connection.next_(partSize);
+      return (
+        connection.kept_[count] ||
+        connection.next_(body.isBinary_ ? BINARY_PART_SIZE : JSON_PART_SIZE)
+      );
     }
 
     var frame = isForced || body.size_ < limit ? next() : null;
@@ -405,12 +407,11 @@ export function createCarrier(url, choice, log) {
     if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
     var body = beginBody(isBinary, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
-    var partSize = isBinary ? BINARY_PART_SIZE : JSON_PART_SIZE;
     var isAnswer = isPinged;
     // They take turns in being the first.
     sessions.push(/** @type {Session} */ (sessions.shift()));
     var said = atHome().filter(function (session) {
-      return addSection(body, session, limit, partSize, isAnswer);
+      return addSection(body, session, limit, isAnswer);
     });
     if (!said.length && !isAnswer) return;
     isPinged = false;
@@ -431,15 +432,19 @@ export function createCarrier(url, choice, log) {
       var documents = reading.documents_;
       var error = documents.error;
       cancel();
-      if (documents.head && !error) {
-        largestUpload += GROWTH;
-        uploadPause = strikes = 0;
-        said.forEach(function (session) {
+      if (!error && documents.head) {
+        said = said.filter(function (session) {
           // That is what a 204 says.
           if (status === 204) session.connection_.acknowledge_(session.sent_);
           session.settle_();
+          return session.connection_.acked_ < session.sent_;
         });
-        return goOn();
+        if (!said.length) {
+          largestUpload += GROWTH;
+          uploadPause = strikes = 0;
+          return goOn();
+        }
+        // Something has cut it: at once it would be cut again.
       }
       // It may be a 413, or something that breaks off what is long.
       largestUpload = body.size_ / 2;
@@ -461,11 +466,11 @@ export function createCarrier(url, choice, log) {
    * @param {number} frames
    */
   function checkWritten(attach, frames) {
-    var mine = down;
+    var mine = /** @type {Reading} */ (down);
     if (!mine || mine.number_ !== attach || mine.name_ === 'poll') return;
     if (mine.frames_ >= frames) return;
     after(PROOF_SECONDS, function () {
-      if (mine && mine.frames_ < frames) giveUp(mine, 'held back');
+      if (mine.frames_ < frames) giveUp(mine, 'held back');
     });
   }
 
@@ -669,7 +674,7 @@ export function createCarrier(url, choice, log) {
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
-      addSection(body, session, BYE_BYTES, JSON_PART_SIZE, true);
+      addSection(body, session, BYE_BYTES, true);
       body.document_(['last', session.connection_.numbered_()]);
     });
     postLast(mark(url, 'bye'), body.finish_());

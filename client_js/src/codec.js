@@ -70,7 +70,7 @@ export function toElement(frame) {
   var data = frame.data_;
   if (frame.type_ === TEXT || frame.type_ === DOCUMENT) return data;
   if (frame.type_ === CLOSE) return ['c'].concat(data);
-  return [NAMES.charAt(frame.type_), data.charAt ? data : encodeBase64(data)];
+  return [NAMES[frame.type_], data.charAt ? data : encodeBase64(data)];
 }
 
 /**

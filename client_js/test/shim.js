@@ -275,6 +275,21 @@ test('what is sent in one task goes in one upload', async (t) => {
   assert.equal(uploads[0][2].filter((frame) => typeof frame === 'string').length, 50);
 });
 
+test('an upload of which nothing was taken is repeated after a pause', async (t) => {
+  const server = createServer();
+  const page = createPage(server);
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  const times = [];
+  server.answer = (verb) => verb === 'send' && times.push(performance.now()) < 4 && [200, []];
+  socket.send('a');
+  assert.equal((await next(socket, 'message')).data, 'a');
+  assert.ok(times.length >= 4);
+  // A timer may be early by a millisecond.
+  for (const i of [1, 2, 3]) assert.ok(times[i] - times[i - 1] > 190);
+});
+
 test('a Blob that cannot be read fails the connection', async (t) => {
   const page = createPage(createServer());
   t.after(page.leave);
