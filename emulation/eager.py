@@ -1,9 +1,10 @@
 """Write to a parked request for whoever has something to say, who must neither wait nor be hurt.
 
-Where `send` is the server's own, it is run there and then, in no task at all: waking a task for
-each of many requests costs more than what is written. It is different where a middleware stands
-between: some put deadlines around `send`, which belong to the task that runs; a task of the request
-does the writing there. So it does where `send` would wait for a slow reader.
+What is said in one turn of the loop goes out together at its end. Where `send` is the server's own,
+it is run there and then, in no task at all: waking a task for each of many requests costs more than
+what is written. It is different where a middleware stands between: some put deadlines around
+`send`, which belong to the task that runs; a task of the request does the writing there. So it does
+where `send` would wait for a slow reader.
 """
 
 from __future__ import annotations
@@ -73,22 +74,13 @@ class Writer:
 
     def write_soon(self) -> None:
         """Send all that is said in this turn of the loop together, at its end; never waits."""
-        if self._begins():
-            self._loop.call_soon(self._write)
-
-    def write(self) -> None:
-        """Send what there is to say, now where that is possible; never waits."""
-        if self._begins():
-            self._write()
-
-    def _begins(self) -> bool:
-        """Tell whether `_write` is to be called; where nobody writes, a task may begin to."""
         if self._is_writing:
-            return False
+            return
         self._is_writing = True
-        if not self._is_plain:
+        if self._is_plain:
+            self._loop.call_soon(self._write)
+        else:
             run_beside(self._run(None))
-        return self._is_plain
 
     def _write(self) -> None:
         """Send all there is, as far as nothing waits."""

@@ -346,9 +346,8 @@ class NativeSocket(Writer):
         return self._heard
 
     def _push(self) -> None:
-        # Each message is a write of its own: nothing is won by waiting for others.
         if not self._is_over:
-            self.write()
+            self.write_soon()
 
     def next_event(self) -> Event | None:
         """Make an event of the next thing there is to say: see Writer."""
