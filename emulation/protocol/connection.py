@@ -282,9 +282,7 @@ class Connection:
 
     def frame_after(self, number: int) -> Frame | None:
         """Return the frame behind this number alone, as `frames_after` does; for the server."""
-        at = number - self.acknowledged
-        if at < 0:
-            at = 0
+        at = max(number - self.acknowledged, 0)
         if at >= len(self._frames):
             return None
         last = self.acknowledged + at + 1
@@ -321,9 +319,8 @@ class Connection:
             text = "an acknowledgement of what was never sent"
             raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
         count = number - self.acknowledged
-        for kind, payload in islice(self._frames, count):
-            if kind != CLOSE:
-                self._unacknowledged_bytes -= len(payload)
+        for frame in islice(self._frames, count):
+            self._unacknowledged_bytes -= _cost(frame)
         del self._frames[:count]
         self.acknowledged = number
         return True
