@@ -43,6 +43,8 @@
 #define ACK_BYTES (256 * 1024)
 #define OPENING 32            /* sessions that are opened at a time */
 #define NAME 23
+#define SPARE 500             /* descriptors that are left to the server, which has as many */
+#define BACKLOG 500           /* connections that wait for their first answer: servers queue 2,048 */
 #define KEEP 3000000000u      /* ns; servers close what is idle for 5 s or more */
 
 enum protocol {
@@ -65,11 +67,13 @@ enum state { CLOSED, IDLE, HEAD, LENGTH, CHUNK_SIZE, CHUNK, CHUNK_END, TRAILER, 
 typedef struct {
     int fd;
     enum state state;
-    bool wants_out, closes;
+    bool wants_out, closes, is_new;
     int status;
     size_t left, need;
     uint64_t idle_since;
+    bool is_reused;
     buffer in, out;
+    buffer again; /* the request on a connection that is used again, should it be closed meanwhile */
     struct client *client;
 } conn;
 
@@ -97,6 +101,8 @@ static int port, epoll_fd, server_pid;
 static size_t message_size = 64;
 static client *clients;
 static int count, opening, ready, wanted;
+static int connections, most_connections, new_connections;
+static bool is_crowded; /* an upload waits for a new connection */
 static bool is_measuring;
 static uint64_t echoes, opened_sessions, last_echo;
 static unsigned window_size = 1;
@@ -235,26 +241,39 @@ static void search(client *c, const char *data, size_t size) {
 
 /* --- Connections -------------------------------------------------------------------------------*/
 
+static void settle(conn *which) {
+    if (which->is_new) new_connections--;
+    which->is_new = false;
+}
+
 static void close_conn(conn *which) {
-    if (which->state != CLOSED) close(which->fd);
+    if (which->state != CLOSED) {
+        close(which->fd);
+        connections--;
+        settle(which);
+    }
     which->state = CLOSED;
     release(&which->in);
     release(&which->out);
+    release(&which->again);
     which->wants_out = false;
 }
 
 static void open_conn(conn *which) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    which->fd = socket(AF_INET, SOCK_STREAM, 0);
+    which->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (which->fd < 0) die("socket: %s", strerror(errno));
-    if (connect(which->fd, (struct sockaddr *)&address, sizeof address))
+    /* Never waited for: where the server's backlog is full, that is a second and more. */
+    if (connect(which->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
         die("connect: %s", strerror(errno));
     int one = 1;
     setsockopt(which->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    fcntl(which->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = which};
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, which->fd, &event);
+    connections++;
+    new_connections++;
+    which->is_new = true;
     which->state = IDLE;
     which->need = 0;
     which->idle_since = 0;
@@ -267,7 +286,9 @@ static void flush(conn *which) {
                             MSG_NOSIGNAL);
         if (size < 0) {
             if (errno == EAGAIN) break;
-            die("send: %s", strerror(errno));
+            if (!which->is_reused) die("send: %s", strerror(errno));
+            done = which->out.size; /* on_gone sends it again */
+            break;
         }
         done += (size_t)size;
     }
@@ -295,6 +316,9 @@ static void request(conn *which, const char *method, const char *path, const cha
     if (type) print(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
     append(out, "\r\n", 2);
     if (size) append(out, body, size);
+    which->is_reused = which->idle_since != 0;
+    which->again.size = 0;
+    if (which->is_reused) append(&which->again, out->data, out->size);
     which->state = HEAD;
     flush(which);
 }
@@ -608,6 +632,11 @@ static void upload(client *c) {
     if (!c->pending && !c->owes_upload) return;
     if (is_native()) {
         send_native(c);
+        return;
+    }
+    if (c->up.state == CLOSED &&
+        (connections >= most_connections || new_connections >= BACKLOG)) {
+        is_crowded = true;
         return;
     }
     switch (protocol) {
@@ -1080,11 +1109,24 @@ static size_t parse(conn *which, const char *data, size_t size) {
     }
 }
 
-static void on_gone(conn *which) {
-    /* Servers close connections that nobody uses; the next request opens another one. */
+static void on_gone(conn *which, const char *why) {
+    /* Servers close connections that nobody uses; the next request opens another one. One that was
+     * sent in the moment of the close goes again, as browsers have it (RFC 9112 section 9.3.1). */
+    if (which->state == HEAD && which->is_reused && !which->in.size) {
+        buffer again = which->again;
+        which->again = (buffer){0};
+        close_conn(which);
+        open_conn(which);
+        append(&which->out, again.data, again.size);
+        release(&again);
+        which->is_reused = false;
+        which->state = HEAD;
+        flush(which);
+        return;
+    }
     if (which->state != IDLE)
-        die("the server has cut a connection (%s, state %d, stage %d)",
-            which == &which->client->down ? "down" : "up", which->state, which->client->stage);
+        die("the server has cut a connection (%s, state %d, stage %d): %s",
+            which == &which->client->down ? "down" : "up", which->state, which->client->stage, why);
     close_conn(which);
 }
 
@@ -1092,9 +1134,10 @@ static void on_readable(conn *which) {
     ssize_t size = recv(which->fd, scratch, SCRATCH, 0);
     if (size < 0 && errno == EAGAIN) return;
     if (size <= 0) {
-        on_gone(which);
+        on_gone(which, size ? strerror(errno) : "its end");
         return;
     }
+    settle(which);
     client *c = which->client;
     if (!which->in.size) {
         which->need = 0;
@@ -1125,6 +1168,14 @@ static void turn(int timeout) {
         if (which->state == CLOSED) continue;
         if (events[i].events & EPOLLOUT) flush(which);
         if (events[i].events & ~(unsigned)EPOLLOUT) on_readable(which);
+    }
+    if (!is_crowded) return;
+    is_crowded = false;
+    static int turn_of;
+    for (int i = 0; i < count && !is_crowded; i++) {
+        client *c = &clients[turn_of++ % count];
+        if (c->up.state == IDLE && connections >= most_connections) close_conn(&c->up);
+        upload(c);
     }
 }
 
@@ -1388,6 +1439,7 @@ int main(int argc, char **argv) {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    most_connections = (int)limit.rlim_cur - SPARE;
     epoll_fd = epoll_create1(0);
     clients = calloc(20000, sizeof *clients);
     latencies = calloc(STEPS, sizeof *latencies);
