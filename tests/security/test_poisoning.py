@@ -85,9 +85,12 @@ ECHO = """
   socket.onopen = () => messages.forEach((message) => socket.send(message));
   socket.onmessage = (event) => {
     if (event.data !== messages[echoes]) reject(new Error(event.data));
-    if (++echoes === messages.length) resolve(echoes);
+    if (++echoes === messages.length) socket.close();
   };
-  socket.onclose = (event) => reject(new Error(`closed with ${event.code}`));
+  socket.onclose = (event) => {
+    if (echoes === messages.length) resolve(echoes);
+    else reject(new Error(`closed with ${event.code}`));
+  };
 })
 """
 
