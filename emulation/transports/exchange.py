@@ -117,7 +117,7 @@ class Exchange:
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
         patience = self.registry.patience
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.registry.loop)
         assert task is not None  # every server runs an application in one
         patience.begin(task)
         pieces: list[bytes] = []
