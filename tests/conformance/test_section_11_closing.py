@@ -12,7 +12,18 @@ import pytest
 from emulation.protocol.frames import BINARY, CLOSE, DOCUMENT, document
 from tests.session.native import resumed
 from tests.session.stage import Served, serving
-from tests.session.wire import Page, close, documents, drawn, encoded, numbers, section, text
+from tests.session.wire import (
+    Page,
+    close,
+    documents,
+    drawn,
+    encoded,
+    numbers,
+    read_answer,
+    section,
+    text,
+)
+from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.usefixtures("beside")
 
@@ -197,3 +208,17 @@ async def test_a_server_that_goes_down_says_1012_and_ends_all(way: str) -> None:
         assert late.status == 503 and int(late.headers["retry-after"]) > 0
         # What is left is still answered.
         assert (await page.upload(section(1, 1, 1), close(1012))).status in (200, 204)
+
+
+async def test_a_body_that_does_not_come_when_all_has_ended() -> None:
+    """A server that goes on behind its end still bounds what it reads."""
+    async with serving(drain_time=0.1) as served:
+        page = served.page()
+        await page.opened()
+        registry = served.registry
+        served.middleware.go_down()
+        await served.eventually(lambda: registry.deadlines._timer is None, "the end of all looks")
+        port = int(served.url.rpartition(":")[2])
+        async with connection_to("127.0.0.1", port) as (reader, writer):
+            writer.write(page.raw("send", encoded(page.head(1), section(1)))[:-5])
+            assert (await read_answer(reader)).status == 408
