@@ -21,6 +21,9 @@ __all__ += ["given_up", "note_end", "note_move", "note_open", "unacknowledged"]
 
 _logger = logging.getLogger("emulation.diary")
 
+# A page that changes with each of its requests may, and the log must not grow with them.
+_MOST_MOVES: Final = 100
+
 # What becomes of a downstream. Whether a page broke it off or an intermediary, nobody can see here.
 ANSWERED: Final = "was answered,"
 CANCELLED: Final = "was cancelled by the server"
@@ -53,11 +56,13 @@ def note_move(session: Session, before: str, how: str, lost: str, seconds: float
 
     `how` it came to that, and how a native socket of the session was `lost`, "" for none.
     """
-    if not _logger.isEnabledFor(logging.INFO):
+    if not _logger.isEnabledFor(logging.INFO) or session.moves > _MOST_MOVES:
         return
     is_better = TRANSPORTS.index(session.transport) < TRANSPORTS.index(before)
     why = how + (", by a better transport" if is_better else "")
     why += "; " + (lost or _fate(session, before, is_better=is_better))
+    if session.moves == _MOST_MOVES:
+        why += "; of its further moves nothing is said"
     _logger.info(
         "session %s moved from %s to %s after %.3f s: %s",
         session.id,

@@ -193,6 +193,23 @@ async def test_a_native_socket_that_its_page_closed(
     ]
 
 
+async def test_a_page_that_changes_for_ever_does_not_flood_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = served.page()
+    await page.opened()
+    for _ in range(60):
+        async with page.stream() as downstream:
+            await downstream.until(DOCUMENT, "credit")
+            await page.poll(section(1))
+    moves = [record for record in said(caplog) if record.event == "moved"]
+    assert len(moves) == 100
+    assert moves[-1].getMessage().endswith("; of its further moves nothing is said")
+    assert "further" not in moves[-2].getMessage()
+    [session] = served.registry.sessions
+    assert session.moves == 119
+
+
 async def test_an_upgrade_behind_which_nothing_came(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
