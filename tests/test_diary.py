@@ -124,15 +124,13 @@ async def test_a_stream_that_was_to_be_renewed(
 @pytest.mark.parametrize("name", ["stream", "sse"])
 async def test_a_better_transport(caplog: pytest.LogCaptureFixture, name: str) -> None:
     caplog.set_level(logging.INFO, logger="emulation.diary")
-    async with serving() as served, anyio.create_task_group() as tasks:
+    async with serving() as served:
         page = served.page()
         await page.opened(transport="poll")
-        [carrier] = served.registry.carriers.values()
-        tasks.start_soon(page.poll, section(1))
-        await served.eventually(lambda: carrier.downstream, "a parked poll")
-        down = page.stream() if name == "stream" else page.events(await page.ticket())
-        async with down as downstream:
-            await downstream.until(DOCUMENT, "credit")
+        async with served.parked(page):
+            down = page.stream() if name == "stream" else page.events(await page.ticket())
+            async with down as downstream:
+                await downstream.until(DOCUMENT, "credit")
         assert await reasons(served, caplog) == [
             "its page attached anew, number 2, by a better transport; poll was still open"
         ]
