@@ -47,7 +47,7 @@ JSON_FAULTS: list[tuple[bytes, int, int, str]] = [
     (b'[["t"]]\n', 400, 1002, "a part without its text"),
     (b'[["b"]]\n', 400, 1002, "bytes without their base64"),
     (b'[["p",1]]\n', 400, 1002, "bytes without their base64"),
-    (b'[["b","A-A="]]\n', 400, 1002, "bytes that are not base64"),
+    (b'[["b","AA-=="]]\n', 400, 1002, "bytes that are not base64"),
     (b'[["b","A"]]\n', 400, 1002, "bytes that are not base64"),
     (b'[["c","1000"]]\n', 400, 1002, "a close that is no close"),
     (b'["' + b"a" * 6 * LIMIT + b'"]\n', 413, 1009, "a line is over the limit"),
@@ -126,12 +126,38 @@ def test_an_acknowledgement_of_what_was_never_sent() -> None:
     assert fault(lambda: connection.take_ack(1)) == (400, 1002, sentence)
 
 
-def test_a_fault_of_the_application() -> None:
-    connection = Connection(LIMITS)
-    with pytest.raises(LocalProtocolError) as info:
-        connection.send("\ud800")
-    assert str(info.value) == "a text with a lone surrogate is not Unicode"
+def send_after_close(connection: Connection) -> None:
     connection.send_close(0.0)
+    connection.send("late")
+
+
+APPLICATION_FAULTS: list[tuple[Callable[[Connection], None], str]] = [
+    (lambda own: own.send("\ud800"), "a text with a lone surrogate is not Unicode"),
+    (send_after_close, "a message after the close"),
+    (lambda own: own.send_close(0.0, None, "why"), "a close reason needs a close code"),
+    (
+        lambda own: own.send_close(0.0, 1006),
+        "close code 1006 may not be sent; use 1000, 1001 to 1014 (not 1004 to 1006), or 3000 to"
+        " 4999",
+    ),
+    (
+        lambda own: own.send_close(0.0, 1000, "\ud800"),
+        "a reason with a lone surrogate is not Unicode",
+    ),
+    (
+        lambda own: own.send_close(0.0, 1000, "x" * 124),
+        "a close reason has at most 123 bytes of UTF-8, this one 124",
+    ),
+    (
+        lambda own: own.send("x" * 51),
+        "a message of 51 bytes is over max_message_size = 50: send less at once, or raise it in"
+        " Config",
+    ),
+]
+
+
+@pytest.mark.parametrize(("act", "sentence"), APPLICATION_FAULTS)
+def test_a_fault_of_the_application(act: Callable[[Connection], None], sentence: str) -> None:
     with pytest.raises(LocalProtocolError) as info:
-        connection.send("late")
-    assert str(info.value) == "a message after the close"
+        act(Connection(LIMITS))
+    assert str(info.value) == sentence
