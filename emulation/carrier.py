@@ -71,10 +71,13 @@ class Carrier:
         "_pinged",
         "_say_ping",
         "_silence",
+        "_since",
         "attach",
         "downstream",
         "key",
+        "lasted",
         "look",
+        "lost",
         "made_by",
         "named",
         "origin",
@@ -125,6 +128,11 @@ class Carrier:
         self._say_ping = False
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
+        # For the diary: since when the newest downstream serves; how the one before came to its
+        # end, "" while it is open, and how long it served.
+        self._since = self._heard
+        self.lost = ""
+        self.lasted = 0.0
         self._empty_since: float | None = self._heard
         # How long a page may be silent: the resume time, and never less than two heartbeats.
         self._silence = max(config.resume_time, 2 * config.heartbeat + 5)
@@ -156,7 +164,9 @@ class Carrier:
             self._empty_since = None
         session.move(self)
         if self.transport:
-            session.serve_by(self.transport, "its page's other requests are served by it")
+            session.serve_by(
+                self.transport, f"its page's other requests are served by {self.transport}"
+            )
         if self.downstream is not None:
             session.attached = True
             session.attaches += 1
@@ -203,15 +213,18 @@ class Carrier:
             return False
         if self._config.observer is not None:
             self._config.observer.attached(downstream.transport, not self.attach)
+        now = self._loop.time()
         older, self.downstream = self.downstream, downstream
         self.attach = downstream.attach
         self.transport = downstream.transport
         if older is not None:
+            self.lasted = now - self._since
             older.finish()
         for session in self.sessions.values():
             if session.home is self:
                 self._greet_anew(session)
-        self._pinged = self._loop.time()
+        self.lost = ""
+        self._since = self._pinged = now
         self._say_ping = False
         self._asked = 0.0
         self._plan()
@@ -220,11 +233,11 @@ class Carrier:
     def _greet_anew(self, session: Session) -> None:
         """Let a new downstream say all that the page has not acknowledged."""
         connection = session.connection
+        if session.transport != self.transport:
+            session.serve_by(self.transport, f"its page attached anew, number {self.attach}")
         session.written = connection.acknowledged
         session.attached = True
         session.attaches += 1
-        if session.transport != self.transport:
-            session.serve_by(self.transport, f"its page attached anew, number {self.attach}")
         # Of a grave that is not asked for, and of which the page has all, nothing is to be said.
         is_wanted = not connection.is_over or session.number in self.named
         has_frames = connection.numbered > connection.acknowledged
@@ -233,10 +246,12 @@ class Carrier:
         if has_frames or (is_wanted and session.has_news):
             self._dirty[session] = None
 
-    def detach(self, downstream: Downstream) -> None:
-        """Note that this downstream writes no more."""
+    def detach(self, downstream: Downstream, how: str) -> None:
+        """Note that this downstream writes no more, and how it came to that."""
         if self.downstream is downstream:
             self.downstream = None
+            self.lost = how
+            self.lasted = self._loop.time() - self._since
 
     @property
     def has_news(self) -> bool:

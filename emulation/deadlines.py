@@ -95,6 +95,9 @@ class Deadlines:
 
     def stop(self) -> None:
         """Forget everything, so that nothing keeps the loop."""
+        for _, _, guarded in self._heap:
+            if guarded is not None:
+                guarded.look = None  # it may be watched again: requests still come
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -125,6 +128,16 @@ class Patience:
     def end(self, task: asyncio.Task[Any]) -> None:
         """Let the task do as it likes."""
         self._ends.pop(task, None)
+
+    def give_up(self) -> None:
+        """Cancel all who still have time, and give none to who comes later: the server goes down.
+
+        What has come whole is read without any.
+        """
+        self._seconds = 0.0
+        for task in list(self._ends):
+            del self._ends[task]
+            task.cancel()
 
     def __contains__(self, task: asyncio.Task[Any]) -> bool:
         """Tell whether the task still has time: it has not been cancelled from here."""

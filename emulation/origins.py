@@ -132,7 +132,7 @@ class OriginPolicy:
         seen = _Seen.of(scope)
         decision = self._decide(scope, seen, verb)
         if not decision.is_allowed:
-            self._log.refusal(seen)
+            self._log.refusal(seen, self._unbelieved(scope, seen))
         elif is_plain:
             if len(self._passed) >= _REMEMBERED:
                 self._passed.clear()
@@ -150,7 +150,7 @@ class OriginPolicy:
         if decision.is_allowed:
             return decision
         if self._allowed:
-            self._log.refusal(seen)
+            self._log.refusal(seen, self._unbelieved(scope, seen))
             return decision
         if seen.origin is not None:
             self._log.warning(seen)
@@ -182,6 +182,21 @@ class OriginPolicy:
         authorities = [_authority(name, origin.scheme) for name in ours if name is not None]
         return (origin.host, origin.port) in authorities or (
             _is_loopback(origin.host) and seen.is_asked_by_loopback()
+        )
+
+    def _unbelieved(self, scope: Scope, seen: _Seen) -> str:
+        """Say for the log whose X-Forwarded-Host would have let the page in, "" for nobody's."""
+        origin = None if seen.origin is None else _parsed(seen.origin)
+        name = seen.forwarded_host
+        if origin is None or name is None or origin.scheme not in _DEFAULT_PORTS:
+            return ""
+        if _authority(name, origin.scheme) != (origin.host, origin.port) or self._is_trusted(scope):
+            return ""
+        client = scope.get("client")
+        return (
+            f" X-Forwarded-Host {_shown(name)} was not believed, which came from"
+            f" {_shown(None if client is None else str(client[0]).encode('latin-1', 'replace'))}:"
+            " see trusted_proxies in Config."
         )
 
     def _is_trusted(self, scope: Scope) -> bool:
@@ -261,7 +276,7 @@ class _Log:
         self._hidden = 0
         self._warned: set[bytes | None] = set()
 
-    def refusal(self, seen: _Seen) -> None:
+    def refusal(self, seen: _Seen, unbelieved: str) -> None:
         """Log one line for an origin a minute, and not many lines in all."""
         if self._clock() - self._since >= _PERIOD:
             self._since = self._clock()
@@ -272,10 +287,11 @@ class _Log:
         hidden, self._hidden = self._hidden, 0
         _logger.warning(
             "Refused a request %s for host %s. Allowed are the server's own origin and %s;"
-            " to allow others, change origins=[...] of WebSocketEmulation.%s",
+            " to allow others, change origins=[...] of WebSocketEmulation.%s%s",
             _named(seen.origin),
             _shown(seen.host),
             self._allowed or "no other",
+            unbelieved,
             f" ({hidden} more refusals were not logged.)" if hidden else "",
         )
 

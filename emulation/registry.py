@@ -278,6 +278,8 @@ class Registry:
         self.loop.call_later(self.config.drain_time, self._stop)
 
     def _hang_up(self) -> None:
+        # A body that does not come would keep the server for as long as it may take.
+        self.patience.give_up()
         for native in list(self.natives):
             native.hang_up()
 

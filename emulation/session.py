@@ -75,6 +75,7 @@ class Session:
         "_has_told",
         "_is_failed",
         "_loop",
+        "_lost",
         "_made_at",
         "_receivers",
         "_senders",
@@ -124,6 +125,8 @@ class Session:
         self.attaches = 0
         self.moves = 0
         self._why = ""
+        # How its native socket came to its end, until another transport serves it.
+        self._lost = ""
         # What the application finds in scope["extensions"]["emulation"].
         self.extension: dict[str, Any] = {"session": self.id, "transport": ""}
         # The highest number written on the present transport.
@@ -154,18 +157,23 @@ class Session:
         name: str = self.extension["transport"]
         return name
 
-    def serve_by(self, name: str, why: str) -> None:
-        """Note which transport serves the session from now on."""
+    def serve_by(self, name: str, how: str) -> None:
+        """Note which transport serves the session from now on, and how it came to that."""
         before = self.transport
+        lost, self._lost = self._lost, ""
         if name == before:
             return
         self.extension["transport"] = name
         if not before:
             return
         self.moves += 1
-        diary.note_move(self, before, why, self._age)
+        diary.note_move(self, before, how, lost, self._age)
         if self.config.observer is not None:
             self.config.observer.moved(self.id, before, name)
+
+    def note_lost(self, how: str) -> None:
+        """Note, for the diary, how a native socket that served the session came to its end."""
+        self._lost = how
 
     @property
     def _age(self) -> float:

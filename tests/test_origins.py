@@ -480,6 +480,24 @@ def test_refusal_says_who_came_who_may_and_what_to_change(caplog: pytest.LogCapt
         assert part in record.getMessage()
 
 
+def test_refusal_says_whose_forwarded_host_was_not_believed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """uvicorn puts the page's address in the place of the proxy's, which is named in vain then."""
+    policy = OriginPolicy((), ["127.0.0.1"])
+    public = "https://public.example"
+    policy.check(scope(public, "backend", forwarded="public.example", client="192.0.2.9"), "open")
+    assert (
+        "X-Forwarded-Host 'public.example' was not believed, which came from '192.0.2.9':"
+        " see trusted_proxies" in caplog.messages[0]
+    )
+    # Where it would have changed nothing, or is believed, there is nothing to be said.
+    policy.check(scope(EVIL, "backend", forwarded="public.example", client="192.0.2.9"), "open")
+    policy.check(scope("http://b.example", "c", forwarded="d.example", client="127.0.0.1"), "open")
+    assert len(caplog.messages) == 3
+    assert not any("trusted_proxies" in message for message in caplog.messages[1:])
+
+
 def test_refusals_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
     policy = OriginPolicy(clock=lambda: now)

@@ -78,7 +78,7 @@ class Section:
 
     __slots__ = ("ack", "documents", "first", "frames", "nonce", "socket")
 
-    def __init__(self, socket: int, ack: int, first: int, nonce: str = "") -> None:
+    def __init__(self, socket: int, ack: int, first: int, nonce: str) -> None:
         self.socket = socket
         self.ack = ack
         self.first = first

@@ -6,6 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from emulation.diary import ANSWERED, CANCELLED
 from emulation.transports.attach import begin, read_attach
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ async def serve_poll(exchange: Exchange) -> None:
     carrier = await read_attach(exchange)
     poll = Poll(exchange, carrier)
     begin(exchange, carrier, poll)
+    how = CANCELLED
     try:
         await poll.answered
         frames = carrier.pack(poll, exchange.registry.config.max_batch)
+        how = ANSWERED
     finally:
-        carrier.detach(poll)
+        carrier.detach(poll, how)
     await exchange.respond(frames)
 
 

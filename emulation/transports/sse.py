@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sse_starlette import EventSourceResponse
 
 from emulation.carrier import Ticket
+from emulation.diary import CANCELLED, CUT, RENEWED, UNWRITTEN
 from emulation.protocol.codec import JSONEncoder
 from emulation.protocol.frames import Frame, document
 from emulation.transports.attach import begin, read_attach
@@ -67,10 +68,15 @@ async def serve_events(exchange: Exchange) -> None:
         name.decode(): value.decode() for name, value in answer(None, origin=exchange.named_origin)
     }
     response = EventSourceResponse(stream.events(), headers=headers, ping=0)
+    how = CANCELLED
     try:
         await response(exchange.scope, exchange.receive, exchange.send)
+        how = CUT
+    except OSError:
+        how = UNWRITTEN
+        raise
     finally:
-        stream.lose()
+        stream.lose(how)
 
 
 class EventStream:
@@ -113,10 +119,10 @@ class EventStream:
         self._is_ending = True
         self._wake.set()
 
-    def lose(self) -> None:
-        """Note that the client has left: what was written may not have come."""
+    def lose(self, how: str) -> None:
+        """Note that nothing more is written, and how it came to that."""
         self._is_over = True
-        self._carrier.detach(self)
+        self._carrier.detach(self, how)
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield the events; the last one is `end`."""
@@ -129,7 +135,7 @@ class EventStream:
                 if self._encoder.size < renew_bytes:
                     continue
             if self._is_ending or self._encoder.size >= renew_bytes:
-                self.lose()
+                self.lose(RENEWED)
                 yield b"data: " + self._encoder.end() + b"\n"
                 return
             self._wake.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from emulation.diary import CANCELLED, CUT, RENEWED, UNWRITTEN
 from emulation.eager import Event, Writer
 from emulation.protocol.codec import Encoder
 from emulation.transports.attach import begin, read_attach
@@ -29,11 +30,13 @@ async def serve_stream(exchange: Exchange) -> None:
     await exchange.start(answer(OCTET_STREAM, origin=exchange.named_origin))
     stream = Stream(exchange, carrier)
     begin(exchange, carrier, stream)
+    how = CANCELLED
     try:
         while (await exchange.receive())["type"] != "http.disconnect":
             pass  # the client has left, or the response is complete
+        how = CUT
     finally:
-        stream.lose()
+        stream.lose(how)
 
 
 class Stream(Writer):
@@ -80,10 +83,10 @@ class Stream(Writer):
         self._is_ending = True
         self.push()
 
-    def lose(self) -> None:
-        """Note that the client has left: what was written may not have come."""
+    def lose(self, how: str) -> None:
+        """Note that nothing more is written, and how it came to that."""
         self._is_over = True
-        self._carrier.detach(self)
+        self._carrier.detach(self, how)
 
     def next_event(self) -> Event | None:
         """Pack what there is to say: see Writer."""
@@ -99,7 +102,7 @@ class Stream(Writer):
             data += encoder.encode(frames)
         if self._is_ending or encoder.size >= self._renew_bytes:
             data += encoder.end()
-            self.lose()
+            self.lose(RENEWED)
         if not data:
             return None
         return {"type": "http.response.body", "body": data, "more_body": not self._is_over}
@@ -110,4 +113,4 @@ class Stream(Writer):
             # Whoever has a message runs this: a fault of a server or a middleware around us must
             # not reach it.
             logger.exception("Writing a downstream failed")
-        self.lose()
+        self.lose(UNWRITTEN)

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Accepted, Refused, Start
+from emulation.diary import CANCELLED, UNWRITTEN, given_up, unacknowledged
 from emulation.eager import Event, Writer, run_beside
 from emulation.exceptions import ClientDisconnected, RemoteProtocolError
 from emulation.protocol.close import CloseCode
@@ -84,9 +85,9 @@ async def serve_websocket(
     except RemoteProtocolError as error:
         await native.refuse(error)
     except OSError:
-        pass  # the client has left; the session waits for its next transport
+        native.lose(UNWRITTEN)  # the client has left; the session waits for its next transport
     finally:
-        native.lose()
+        native.lose(CANCELLED)
 
 
 async def _open(
@@ -239,9 +240,9 @@ class NativeSocket(Writer):
         """Send a document."""
         await self._put(_spoken(frame))
 
-    async def close(self) -> None:
+    async def close(self, how: str = "was ended here") -> None:
         """Close the native socket; what its code is means nothing."""
-        self.lose()
+        self.lose(how)
         await self._put({"type": "websocket.close", "code": CloseCode.NORMAL})
 
     async def refuse(self, error: RemoteProtocolError) -> None:
@@ -253,7 +254,7 @@ class NativeSocket(Writer):
             return
         try:
             await self.say(document("error", error.status, error.text))
-            await self.close()
+            await self.close(f"was ended here ({error.text})")
         except OSError:
             pass  # nobody is there to be told
 
@@ -315,8 +316,8 @@ class NativeSocket(Writer):
         session.move(self)
         if ack is not None:
             session.written = min(ack, session.written)
-        session.attaches += 1
         session.serve_by(self.transport, "its page has a native WebSocket now")
+        session.attaches += 1
         self.registry.deadlines.watch(self, self._next_check())
         self._push()
 
@@ -328,7 +329,18 @@ class NativeSocket(Writer):
         """The session has moved: see Home."""
         if self.session is session:
             self.session = None
+            session.note_lost(given_up(self.transport, self._age) + self._remains(session))
             self.hang_up()
+
+    @property
+    def _age(self) -> float:
+        return self._loop.time() - self._opened
+
+    def _remains(self, session: Session) -> str:
+        """Say, for the diary, what has not come."""
+        if self._heard == self._opened:
+            return ", and nothing had come on it"
+        return unacknowledged(session)
 
     def hang_up(self) -> None:
         """Close the native socket without waiting."""
@@ -397,7 +409,7 @@ class NativeSocket(Writer):
         return None
 
     def _farewell(self) -> Event:
-        self.lose()
+        self.lose("was ended here")
         self._is_closed = True
         return {"type": "websocket.close", "code": CloseCode.NORMAL}
 
@@ -407,7 +419,7 @@ class NativeSocket(Writer):
             # Whoever has a message runs this: a fault of a server or a middleware around us must
             # not reach it.
             logger.exception("Writing to a native socket failed")
-        self.lose()  # the client has left, says the server
+        self.lose(UNWRITTEN)  # the client has left, says the server
 
     # --- What comes up ----------------------------------------------------------------------------
 
@@ -420,6 +432,7 @@ class NativeSocket(Writer):
         while not self._is_over:
             event = await receive()
             if event["type"] != "websocket.receive":
+                self.lose(f"ended with close code {event.get('code', CloseCode.NO_STATUS)}")
                 return
             self._heard = loop.time()
             text = event.get("text")
@@ -573,8 +586,10 @@ class NativeSocket(Writer):
 
     # --- The end ----------------------------------------------------------------------------------
 
-    def lose(self) -> None:
+    def lose(self, how: str) -> None:
         """Note that the native socket is gone: the session is at home on its carrier again."""
+        if not self._is_over:
+            self._note_lost(how)
         self._is_over = True
         self.registry.natives.discard(self)
         self.registry.deadlines.forget(self)
@@ -594,6 +609,14 @@ class NativeSocket(Writer):
             # Its page has not said yet which socket of the carrier this is.
             session.attached = False
             self.start.await_attach()
+
+    def _note_lost(self, how: str) -> None:
+        session = self.session
+        if session is None and self.start is not None and not self.start.session.attached:
+            session = self.start.session  # it was to be its home, and has not come to that
+        if session is not None and session.transport == self.transport:
+            fate = f"{self.transport} {how} after {self._age:.1f} s"
+            session.note_lost(fate + self._remains(session))
 
     def _next_check(self) -> float:
         config = self.registry.config

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.session.stage import Served, neighbour, serving
+from tests.session.stage import Played, Served, neighbour, serving
 from tests.support.fixtures import (
     pytest_runtest_makereport,
     pytest_runtest_setup,
@@ -25,3 +25,12 @@ async def beside(served: Served) -> AsyncIterator[None]:
     """A session on the same server, which a test must not disturb."""
     async with neighbour(served):
         yield
+
+
+@pytest.fixture
+async def played(served: Served, form: str) -> AsyncIterator[Played]:
+    """A page with an open socket at `/puppet`, in the form of the test's own, and its endpoint."""
+    page = served.page("/puppet", form=form)
+    endpoint = await served.play(page)
+    yield page, endpoint
+    endpoint.leave()

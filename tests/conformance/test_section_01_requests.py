@@ -14,12 +14,11 @@ from websockets.typing import Origin, Subprotocol
 
 from emulation.protocol.frames import DOCUMENT, document
 from tests.session.stage import Served, serving
-from tests.session.wire import Answer, Page, drawn, encoded, read_answer, section, text
+from tests.session.wire import FORMS, Answer, Page, drawn, encoded, read_answer, section, text
 from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.usefixtures("beside")
 
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 ELSEWHERE = "https://page.example"
 
 EVERY_ANSWER = {"cache-control": "no-store, no-cache, no-transform, private", "vary": "Origin"}

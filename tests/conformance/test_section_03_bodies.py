@@ -21,8 +21,9 @@ from emulation.protocol.frames import (
     Frame,
     document,
 )
-from tests.session.stage import Served, serving
+from tests.session.stage import Played, Served, serving
 from tests.session.wire import (
+    FORMS,
     Page,
     by_socket,
     close,
@@ -37,8 +38,6 @@ from tests.session.wire import (
 from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.usefixtures("beside")
-
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
 # Of every kind and size: an own byte of length, two, three; what JSON escapes; what is no ASCII.
 FRAMES: list[Frame] = [
@@ -132,15 +131,13 @@ async def test_one_upload_has_sections_of_many_sockets(served: Served, form: str
 
 
 @FORMS
-async def test_a_frame_may_be_as_large_as_an_upload(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_frame_may_be_as_large_as_an_upload(played: Played, form: str) -> None:
+    page, endpoint = played
     size = 500_000 if form == "binary" else 380_000
     answer = await page.upload(section(1, 0, 1), (BINARY, b"\xa5" * size), text("behind it"))
     assert answer.status == 204 or answer.ack() == 2
     assert (await endpoint.receive())["bytes"] == b"\xa5" * size
     assert await endpoint.texts(1) == ["behind it"]
-    endpoint.leave()
 
 
 # --- Cut and altered ------------------------------------------------------------------------------
@@ -173,10 +170,9 @@ async def test_of_a_body_that_is_cut_counts_what_came_whole(served: Served, form
 
 @FORMS
 @pytest.mark.parametrize("by", [-1, 1])
-async def test_nothing_of_an_altered_body_counts(served: Served, form: str, by: int) -> None:
+async def test_nothing_of_an_altered_body_counts(played: Played, form: str, by: int) -> None:
     """Neither its frames nor its acknowledgements, nor that it came at all."""
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     await endpoint.send("send", text="down")
     assert (await page.poll(section(1))).said() == [text("down")]
     body = encoded(page.head(1), section(1, 1, 1), text("altered"), form=form)
@@ -189,7 +185,6 @@ async def test_nothing_of_an_altered_body_counts(served: Served, form: str, by: 
     assert (await page.poll(section(1))).said() == [text("down")]
     await page.upload(section(1, 1, 1), text("true"))
     assert await endpoint.texts(1) == ["true"]
-    endpoint.leave()
 
 
 @FORMS
@@ -231,10 +226,9 @@ LONG = ["é" * 70_000, "😀" * 40_000, "a" + "\u20ac" * 50_000, bytes(range(256
 @pytest.mark.parametrize("message", LONG, ids=["é", "😀", "a€", "bytes"])
 @pytest.mark.parametrize("way", ["stream", "poll", "sse"])
 async def test_a_long_message_goes_down_in_parts(
-    served: Served, form: str, message: str | bytes, way: str
+    played: Played, message: str | bytes, way: str
 ) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     what = "text" if isinstance(message, str) else "bytes"
     await endpoint.send("send", **{what: message})
     await endpoint.send("send", text="behind it")
@@ -261,27 +255,23 @@ async def test_a_long_message_goes_down_in_parts(
 
 
 @FORMS
-async def test_parts_are_put_together_across_uploads(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_parts_are_put_together_across_uploads(played: Played) -> None:
+    page, endpoint = played
     await page.upload(section(1, 0, 1), (TEXT_PART, "três ".encode()), (TEXT_PART, b"piec"))
     await page.upload(section(1, 0, 3), (TEXT, "es é".encode()), (BINARY_PART, b"\xff"))
     await page.upload(section(1, 0, 5), (BINARY_PART, b""), (BINARY, b"\xfe"))
     assert await endpoint.texts(1) == ["três pieces é"]
     assert (await endpoint.receive())["bytes"] == b"\xff\xfe"
-    endpoint.leave()
 
 
 @FORMS
-async def test_a_close_discards_what_is_unfinished(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_close_discards_what_is_unfinished(played: Played) -> None:
+    page, endpoint = played
     await page.upload(section(1, 0, 1), text("whole"), (TEXT_PART, b"unfini"), close(3000, "x"))
     assert await endpoint.texts(1) == ["whole"]
     event = await endpoint.receive()
     assert (event["type"], event["code"]) == ("websocket.disconnect", 3000)
     assert (await page.poll(section(1))).said() == [close(3000, "x")]
-    endpoint.leave()
 
 
 @FORMS
@@ -303,10 +293,9 @@ async def test_the_sum_of_parts_is_bounded_to_the_byte(form: str) -> None:
 
 
 @FORMS
-async def test_numbers_go_on_over_parts(served: Served, form: str) -> None:
+async def test_numbers_go_on_over_parts(played: Played) -> None:
     """A part is a frame like any other: it has a number and is acknowledged by it."""
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     await endpoint.send("send", text="one")
     await endpoint.send("send", bytes=b"x" * 150_000)
     await endpoint.send("send", text="five")
@@ -321,7 +310,6 @@ async def test_numbers_go_on_over_parts(served: Served, form: str) -> None:
     # Half of a message may be acknowledged.
     again = numbers((await page.poll(section(1, 3))).frames)
     assert again == {4: first[4], 5: first[5]}
-    endpoint.leave()
 
 
 async def test_the_json_form_is_ascii_in_short_lines(served: Served) -> None:

@@ -10,12 +10,10 @@ import pytest
 
 from emulation.protocol.frames import DOCUMENT, document
 from tests.session.native import dial
-from tests.session.stage import Served, serving
-from tests.session.wire import Answer, Page, documents, drawn, numbers, section, text
+from tests.session.stage import Played, Served, serving
+from tests.session.wire import FORMS, Answer, Page, documents, drawn, numbers, section, text
 
 pytestmark = pytest.mark.usefixtures("beside")
-
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
 
 async def test_the_forms_of_the_identities(served: Served) -> None:
@@ -320,17 +318,13 @@ async def test_an_open_that_is_none_starts_nothing(served: Served, form: str, na
 
 
 @FORMS
-async def test_frames_for_a_socket_whose_answer_is_on_its_way_are_kept(
-    served: Served, form: str
-) -> None:
+async def test_frames_for_a_socket_whose_answer_is_on_its_way_are_kept(played: Played) -> None:
     """The application has accepted, and says something before any downstream is there."""
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     await endpoint.send("send", text="early")
     async with page.stream(section(1)) as downstream:
         await downstream.until_text("early")
         assert downstream.frames[0][0] == DOCUMENT
-    endpoint.leave()
 
 
 async def test_a_key_serves_one_origin_only(served: Served) -> None:

@@ -8,8 +8,9 @@ import anyio
 import pytest
 
 from emulation.protocol.frames import BINARY, BINARY_PART, DOCUMENT, TEXT, document
-from tests.session.stage import Endpoint, Served, serving
+from tests.session.stage import Endpoint, Played, Served, serving
 from tests.session.wire import (
+    FORMS,
     Answer,
     Downstream,
     Page,
@@ -22,8 +23,6 @@ from tests.session.wire import (
 )
 
 pytestmark = pytest.mark.usefixtures("beside")
-
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
 
 def ack_of(answer: Answer, upload: int) -> int:
@@ -40,9 +39,8 @@ async def look(page: Page, ack: int = 0) -> dict[int, Any]:
 
 
 @FORMS
-async def test_what_is_not_acknowledged_comes_again_alike(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_what_is_not_acknowledged_comes_again_alike(played: Played) -> None:
+    page, endpoint = played
     for message in ("one", "two", "three"):
         await endpoint.send("send", text=message)
     everything = {1: text("one"), 2: text("two"), 3: text("three")}
@@ -59,13 +57,11 @@ async def test_what_is_not_acknowledged_comes_again_alike(served: Served, form: 
     await page.upload(section(1, 3), section(1, 1))
     assert await look(page) == {4: (BINARY, b"four")}
     assert await look(page, ack=4) == {}
-    endpoint.leave()
 
 
 @FORMS
-async def test_an_attach_acknowledges_what_came_up(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_an_attach_acknowledges_what_came_up(played: Played) -> None:
+    page, endpoint = played
     await page.upload(section(1, 0, 1), text("one"), text("two"))
     answer = await page.poll(document("wait", 0), section(1))
     assert documents(answer.frames, "section") == [["section", 1, 2, 0]]
@@ -76,13 +72,11 @@ async def test_an_attach_acknowledges_what_came_up(served: Served, form: str) ->
         await endpoint.send("send", text="down")
         await downstream.until_text("down")
         assert documents(downstream.frames, "section")[-1] == ["section", 1, 3, 1]
-    endpoint.leave()
 
 
 @FORMS
-async def test_repeats_are_dropped_and_gaps_are_not_taken(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_repeats_are_dropped_and_gaps_are_not_taken(played: Played) -> None:
+    page, endpoint = played
     said = [text(f"{number}") for number in range(1, 8)]
     taken = 0
     # (first, count): repeats, what overlaps, gaps, what is far away, and again.
@@ -99,18 +93,15 @@ async def test_repeats_are_dropped_and_gaps_are_not_taken(served: Served, form: 
     assert await endpoint.texts(7) == [str(number) for number in range(1, 8)]
     await page.upload(section(1, 0, 8), text("the next"))
     assert await endpoint.texts(1) == ["the next"]
-    endpoint.leave()
 
 
 @FORMS
-async def test_a_repeat_with_another_content_changes_nothing(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_repeat_with_another_content_changes_nothing(played: Played) -> None:
+    page, endpoint = played
     await page.upload(section(1, 0, 1), text("first"), (BINARY_PART, b"a"))
     await page.upload(section(1, 0, 1), text("forged"), (BINARY_PART, b"b"), (BINARY, b"c"))
     assert await endpoint.texts(1) == ["first"]
     assert (await endpoint.receive())["bytes"] == b"ac"
-    endpoint.leave()
 
 
 @FORMS
@@ -377,10 +368,7 @@ async def test_the_parked_poll_is_named_without_a_count(served: Served) -> None:
     """How much of a poll's answer was written nobody is told: it comes whole or not at all."""
     page = served.page("/puppet")
     endpoint = await served.play(page)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: page.poll(section(1), attach=9))
-        carrier = served.registry.carriers[page.key]
-        await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+    async with served.parked(page, attach=9):
         assert await in_both_forms(page, endpoint) == ((9, 0), (9, 0))
         await endpoint.send("send", text="done")
     endpoint.leave()
@@ -413,15 +401,7 @@ async def test_a_204_is_a_told_ack(served: Served) -> None:
     """A poll is not answered for an ack which the answer to the upload has told."""
     page = served.page("/puppet")
     endpoint = await served.play(page)
-    answers: list[Answer] = []
-    async with anyio.create_task_group() as tasks:
-
-        async def poll() -> None:
-            answers.append(await page.poll(section(1)))
-
-        tasks.start_soon(poll)
-        carrier = served.registry.carriers[page.key]
-        await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+    async with served.parked(page) as answers:
         for number in range(1, 21):
             assert (await page.upload(section(1, 0, number), text("x"))).status == 204
         assert not answers

@@ -11,12 +11,11 @@ import anyio
 import pytest
 
 from emulation.protocol.frames import DOCUMENT, TEXT, document
-from tests.session.stage import Served, serving
-from tests.session.wire import Answer, Page, close, documents, numbers, section, text
+from tests.session.stage import Played, Served, serving
+from tests.session.wire import FORMS, Page, close, documents, numbers, section, text
 
 pytestmark = pytest.mark.usefixtures("beside")
 
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 WAYS = ["stream", "xhr-stream", "poll", "sse"]
 
 
@@ -144,18 +143,9 @@ async def test_an_attach_says_first_what_the_page_has_not(served: Served, way: s
 
 
 @FORMS
-async def test_a_poll_is_answered_for_more_than_acks(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
-    answers: list[Answer] = []
-
-    async def poll() -> None:
-        answers.append(await page.poll(section(1)))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(poll)
-        carrier = served.registry.carriers[page.key]
-        await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+async def test_a_poll_is_answered_for_more_than_acks(served: Served, played: Played) -> None:
+    page, endpoint = played
+    async with served.parked(page) as answers:
         # An ack is owed, and a credit of less than a quarter: neither is an answer.
         await page.upload(section(1, 0, 1), text("x"))
         await endpoint.texts(1)
@@ -164,7 +154,6 @@ async def test_a_poll_is_answered_for_more_than_acks(served: Served, form: str) 
         await endpoint.send("close", code=3000)
     assert answers[0].said() == [close(3000)]
     assert int(answers[0].headers["content-length"]) == len(answers[0].body)
-    endpoint.leave()
 
 
 @FORMS
@@ -191,16 +180,8 @@ async def test_a_wait_never_lengthens_and_holds_until_the_next_attach() -> None:
         assert answer.said() == []
         await page.poll(document("wait", 0), section(1))
         assert carrier.wait == 0
-        answers: list[Answer] = []
-
-        async def poll() -> None:
-            answers.append(await page.poll(section(1)))
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(poll)
-            await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+        async with served.parked(page):
             assert carrier.wait == math.inf, "the attach before had asked for it"
-        assert answers
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,20 +11,29 @@ import pytest
 
 from emulation.protocol.frames import BINARY, CLOSE, DOCUMENT, document
 from tests.session.native import resumed
-from tests.session.stage import Served, serving
-from tests.session.wire import Page, close, documents, drawn, encoded, numbers, section, text
+from tests.session.stage import Played, Served, serving
+from tests.session.wire import (
+    FORMS,
+    Page,
+    close,
+    documents,
+    drawn,
+    encoded,
+    numbers,
+    read_answer,
+    section,
+    text,
+)
+from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.usefixtures("beside")
-
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
 
 @FORMS
 async def test_what_follows_a_close_is_passed_over_and_not_acknowledged(
-    served: Served, form: str
+    played: Played, form: str
 ) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     behind = [text("behind it"), close(3001), (0x3F, b"") if form == "binary" else text("\x06")]
     for _ in range(2):
         answer = await page.upload(section(1, 0, 1), text("one"), close(3000, "done"), *behind)
@@ -32,17 +41,13 @@ async def test_what_follows_a_close_is_passed_over_and_not_acknowledged(
     assert await endpoint.texts(1) == ["one"]
     assert await endpoint.disconnect() == (3000, "done")
     assert numbers((await page.poll(section(1))).frames) == {1: close(3000, "done")}
-    endpoint.leave()
 
 
 @FORMS
 @pytest.mark.parametrize("sent", [0, 2])
-async def test_a_close_has_the_number_of_what_was_never_sent(
-    served: Served, form: str, sent: int
-) -> None:
+async def test_a_close_has_the_number_of_what_was_never_sent(played: Played, sent: int) -> None:
     """Who takes a close drops what no wire has seen, and what it has seen still comes."""
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+    page, endpoint = played
     for number in range(sent):
         await endpoint.send("send", text=str(number))
     seen = numbers((await page.poll(document("wait", 0), section(1))).frames)
@@ -58,20 +63,17 @@ async def test_a_close_has_the_number_of_what_was_never_sent(
     await page.upload(section(1, sent + 1))
     again = await page.poll(document("wait", 0), section(1))
     assert not numbers(again.frames) and not documents(again.frames, "gone")
-    endpoint.leave()
 
 
 @FORMS
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999])
-async def test_a_close_is_answered_in_kind(served: Served, form: str, code: int) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_close_is_answered_in_kind(played: Played, code: int) -> None:
+    page, endpoint = played
     reason = "é" * 61 + "."
     assert len(reason.encode()) == 123
     await page.upload(section(1, 0, 1), close(code, reason))
     assert await endpoint.disconnect() == (code, reason)
     assert numbers((await page.poll(section(1))).frames) == {1: close(code, reason)}
-    endpoint.leave()
 
 
 BAD = {
@@ -88,24 +90,19 @@ BAD = {
 
 @FORMS
 @pytest.mark.parametrize("name", BAD)
-async def test_a_close_that_may_not_be_ends_the_session(
-    served: Served, form: str, name: str
-) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_close_that_may_not_be_ends_the_session(played: Played, name: str) -> None:
+    page, endpoint = played
     answer = await page.upload(section(1, 0, 1), text("one"), (CLOSE, BAD[name]))
     assert answer.status == 200 and answer.ack() == 1
     assert await endpoint.texts(1) == ["one"]
     assert (await endpoint.disconnect())[0] == 1002
     [(kind, payload)] = numbers((await page.poll(section(1))).frames).values()
     assert (kind, payload[:2]) == (CLOSE, (1002).to_bytes(2, "big"))
-    endpoint.leave()
 
 
 @FORMS
-async def test_a_grave_answers_over_every_way(served: Served, form: str) -> None:
-    page = served.page("/puppet", form=form)
-    endpoint = await served.play(page)
+async def test_a_grave_answers_over_every_way(played: Played) -> None:
+    page, endpoint = played
     await endpoint.send("close", code=3000, reason="over")
     assert numbers((await page.poll(section(1))).frames) == {1: close(3000, "over")}
     await page.upload(section(1, 0, 1), text("late"), close(3000))
@@ -175,15 +172,7 @@ async def test_a_server_that_goes_down_says_1012_and_ends_all(way: str) -> None:
         endpoint = await served.play(page)
         with anyio.fail_after(10):
             if way == "poll":
-                answers: list[Any] = []
-
-                async def poll() -> None:
-                    answers.append(await page.poll(section(1)))
-
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(poll)
-                    carrier = served.registry.carriers[page.key]
-                    await served.eventually(lambda: carrier.downstream is not None, "it is parked")
+                async with served.parked(page) as answers:
                     served.middleware.go_down()
                 assert answers[0].said() == [close(1012)]
             else:
@@ -197,3 +186,17 @@ async def test_a_server_that_goes_down_says_1012_and_ends_all(way: str) -> None:
         assert late.status == 503 and int(late.headers["retry-after"]) > 0
         # What is left is still answered.
         assert (await page.upload(section(1, 1, 1), close(1012))).status in (200, 204)
+
+
+async def test_a_body_that_does_not_come_when_all_has_ended() -> None:
+    """A server that goes on behind its end still bounds what it reads."""
+    async with serving(drain_time=0.1) as served:
+        page = served.page()
+        await page.opened()
+        registry = served.registry
+        served.middleware.go_down()
+        await served.eventually(lambda: registry.deadlines._timer is None, "the end of all looks")
+        port = int(served.url.rpartition(":")[2])
+        async with connection_to("127.0.0.1", port) as (reader, writer):
+            writer.write(page.raw("send", encoded(page.head(1), section(1)))[:-5])
+            assert (await read_answer(reader)).status == 408

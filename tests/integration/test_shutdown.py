@@ -17,8 +17,20 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from emulation.protocol.frames import BINARY, CLOSE, DOCUMENT, Frame
-from tests.session.wire import TIMEOUT, Answer, Downstream, Page, by_socket, close, drawn, section
+from tests.session.wire import (
+    TIMEOUT,
+    Answer,
+    Downstream,
+    Page,
+    by_socket,
+    close,
+    drawn,
+    encoded,
+    read_answer,
+    section,
+)
 from tests.support.servers import TRACEBACK, Server, running
+from tests.support.streams import connection_to
 
 pytestmark = pytest.mark.integration
 
@@ -206,6 +218,31 @@ async def test_an_application_that_does_not_end() -> None:
                 await downstream.until(DOCUMENT, "credit")
                 await stop(server, signal.SIGTERM)
                 assert told(await downstream.until_end()) == [close(GOING_DOWN)]
+        server.assert_ended_well(TRACEBACK)
+
+
+@pytest.mark.parametrize("kind", PATIENT)
+async def test_bodies_that_do_not_come(kind: str) -> None:
+    """A page on a slow or dead network has begun to send, and does not keep the server."""
+    with running(APPLICATION, kind, arguments=PATIENT[kind]) as server:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
+            page = Page(client, server.url)
+            await page.opened()
+            async with AsyncExitStack() as stack:
+                readers = []
+                for verb in ("send", "open", "stream", "poll", "bye"):
+                    begun = page.raw(verb, encoded(page.head(1), section(1)))[:-5]
+                    reader, writer = await stack.enter_async_context(
+                        connection_to("127.0.0.1", server.port)
+                    )
+                    writer.write(begun)
+                    await writer.drain()
+                    readers.append(reader)
+                await page.upload(section(1))  # by now the others have been read
+                await stop(server, signal.SIGTERM)
+                if kind.startswith("uvicorn"):  # the others cut their connections
+                    for reader in readers:
+                        assert (await read_answer(reader)).status == 408
         server.assert_ended_well(TRACEBACK)
 
 

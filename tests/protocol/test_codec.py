@@ -421,3 +421,18 @@ def test_a_line_is_ended_by_the_frame_with_which_its_frames_have_4096_bytes(
     long: Frame = (TEXT, b"x" * (size - len('""')))
     written = JSONEncoder().encode([long, (TEXT, b""), long, (TEXT, b"")])
     assert [len(json.loads(line)) for line in written.splitlines()] == lines
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "json"])
+def test_a_body_may_be_written_with_its_end_at_once(binary: bool) -> None:
+    frames = [(TEXT, b"x" * 200), (BINARY, b"y"), (BINARY, b"z" * 20_000)]
+    apart = BinaryEncoder() if binary else JSONEncoder()
+    at_once = BinaryEncoder() if binary else JSONEncoder()
+    body = apart.encode(frames[:1]) + apart.encode(frames[1:]) + apart.end()
+    assert at_once.encode(frames[:1]) + at_once.encode(frames[1:], is_last=True) == body
+    assert (at_once.frames, at_once.size) == (apart.frames, apart.size) == (4, len(body))
+
+
+def test_white_space_around_a_line_is_json() -> None:
+    decoder = JSONDecoder(1 << 16)
+    assert decoder.feed(b' [ "one" ] \n["two"]\t\n') == [(TEXT, b"one"), (TEXT, b"two")]

@@ -475,3 +475,153 @@ def test_who_grants_no_credit_is_not_bound_by_any() -> None:
     connection = Connection(LIMITS._replace(max_message_size=1000))
     connection.take(1, [(BINARY, b"x" * 500)] * 20)
     assert connection.received == 20
+
+
+# --- What a native socket's home does frame by frame ----------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_message_is_offered_to_an_open_connection_alone(state: State) -> None:
+    connection = connection_in(state)
+    numbered = connection.numbered
+    is_open = state is State.OPEN
+    assert connection.offer("message") is is_open
+    assert connection.numbered == numbered + is_open
+
+
+def test_a_message_is_offered_while_the_window_has_room() -> None:
+    connection = Connection(LIMITS)
+    assert [connection.offer(b"x" * 50) for _ in range(3)] == [True, True, False]
+    assert connection.unacknowledged_bytes == 100
+    assert connection.frames_after(0, 100)[-1] == (BINARY, b"x" * 10)
+
+
+def test_frames_go_one_by_one() -> None:
+    connection = Connection(LIMITS)
+    assert connection.frame_after(0) is None
+    for message in ("1", "2", "3"):
+        connection.send(message)
+    assert connection.frame_after(0) == (TEXT, b"1")
+    assert connection.sent == 1
+    assert connection.frame_after(1) == (TEXT, b"2")
+    assert connection.frame_after(0) == (TEXT, b"1")
+    assert connection.sent == 2
+    connection.take_ack(2)
+    for number in (0, 1, 2):  # below the last ack each is that ack
+        assert connection.frame_after(number) == (TEXT, b"3")
+        assert connection.sent == 3
+    assert connection.frame_after(3) is None
+    assert connection.sent == 3
+
+
+def test_nothing_behind_the_last_number_counts_as_nothing_sent() -> None:
+    connection = Connection(LIMITS)
+    connection.send("1")
+    assert connection.frames_after(1, 100) == []
+    assert connection.frame_after(1) is None
+    assert connection.sent == 0
+
+
+def test_messages_are_taken_one_by_one() -> None:
+    connection = Connection(LIMITS)
+    assert connection.take_message("one", 3)
+    assert connection.take_message(b"two", 3)
+    assert connection.take_message(b"x" * 50, 50)
+    assert connection.inbox == [("one", 3), (b"two", 3), (b"x" * 50, 50)]
+    assert (connection.received, connection.bytes_taken) == (3, 56)
+    assert connection.unreceived_bytes == 56
+    assert connection.take_message(b"x" * 44, 44)
+    assert not connection.take_message(b"x", 1), "beyond the credit"
+    assert (connection.received, connection.bytes_taken, len(connection.inbox)) == (4, 100, 4)
+    connection.take(5, [(BINARY, b"")], bounded=True)
+    assert connection.received == 5
+
+
+def beside_a_part(connection: Connection) -> None:
+    connection.take(1, [(TEXT_PART, b"begun")])
+
+
+@pytest.mark.parametrize(
+    ("before", "size"),
+    [
+        (lambda connection: connection.send_close(0.0), 1),
+        (lambda connection: connection.take(1, [(CLOSE, b"")]), 1),
+        (lambda connection: connection.fail(), 1),
+        (beside_a_part, 1),
+        (lambda connection: None, 51),
+        (lambda connection: connection.take(1, [(BINARY, b"")] * 8), 1),
+    ],
+    ids=["close sent", "close taken", "failed", "a part", "too large", "no credit"],
+)
+def test_what_is_out_of_the_ordinary_is_not_taken_as_a_message(
+    before: Callable[[Connection], None], size: int
+) -> None:
+    connection = Connection(LIMITS)
+    before(connection)
+    was = (connection.received, connection.bytes_taken, list(connection.inbox))
+    assert not connection.take_message(b"x" * size, size)
+    assert (connection.received, connection.bytes_taken, connection.inbox) == was
+
+
+# --- Sums -----------------------------------------------------------------------------------------
+
+
+def test_the_bytes_of_all_messages_are_summed_up() -> None:
+    connection = Connection(LIMITS)
+    assert (connection.bytes_numbered, connection.bytes_taken) == (0, 0)
+    for message in ("snow ☃", b"x" * 25, b""):
+        connection.send(message)
+    connection.take(1, [(TEXT, b"one"), (BINARY_PART, b"tw"), (BINARY, b"o")])
+    assert (connection.bytes_numbered, connection.bytes_taken) == (33, 6)
+    connection.frames_after(0, 100)
+    connection.take_ack(5)
+    assert connection.bytes_numbered == 33
+
+
+def test_bytes_are_kept_as_they_came() -> None:
+    """A copy of each message would be the dearest thing on its way."""
+    connection = Connection(LIMITS._replace(max_message_size=1 << 20, part_size=1 << 20))
+    message = b"x" * 100_000
+    connection.send(message)
+    [(_, payload)] = connection.frames_after(0, 1 << 20)
+    assert payload is message
+
+
+@pytest.mark.parametrize(
+    ("window", "quarter"), [(1, 1), (3, 1), (7, 1), (8, 2), (100, 25), (103, 25)]
+)
+def test_a_quarter_of_the_bytes_is_worth_telling(window: int, quarter: int) -> None:
+    connection = Connection(LIMITS._replace(window_bytes=window, window_frames=1 << 20))
+    number = 1
+
+    def take(size: int) -> None:
+        nonlocal number
+        connection.take(number, [(BINARY, b"x" * size)])
+        connection.next_message()
+        number += 1
+
+    for _ in range(3):
+        assert connection.owes_credit is connection.owes_ack is False
+        take(quarter - 1)
+        assert connection.owes_credit is connection.owes_ack is False
+        take(1)
+        assert connection.owes_credit is connection.owes_ack is True
+        connection.tell_ack()
+        connection.tell_credit()
+
+
+@pytest.mark.parametrize(
+    ("window", "quarter"), [(1, 1), (3, 1), (7, 1), (8, 2), (100, 25), (103, 25)]
+)
+def test_a_quarter_of_the_frames_is_worth_telling(window: int, quarter: int) -> None:
+    connection = Connection(LIMITS._replace(window_bytes=1 << 20, window_frames=window))
+    number = 1
+    for _ in range(3):
+        for count in range(quarter):
+            assert connection.owes_credit is connection.owes_ack is False, count
+            connection.take(number, [(BINARY, b"")])
+            connection.next_message()
+            number += 1
+        assert connection.owes_credit is connection.owes_ack is True
+        connection.tell_ack()
+        connection.tell_credit()

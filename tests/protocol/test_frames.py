@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulation.protocol import frames
-from emulation.protocol.frames import DOCUMENT, counts, document
+from emulation.protocol.frames import DOCUMENT, counts, document, section
 
 
 def test_the_numbers_are_those_of_the_wire() -> None:
@@ -35,3 +35,7 @@ def test_a_document_reads_back(elements: list[object]) -> None:
 
 def test_a_document_of_counts_is_written_as_any_other() -> None:
     assert counts("credit", 1, 22, 2**53 - 1) == document("credit", 1, 22, 2**53 - 1)
+
+
+def test_a_section_is_written_as_any_other_document() -> None:
+    assert section(1, 0, 2**53 - 1) == document("section", 1, 0, 2**53 - 1)

@@ -22,6 +22,7 @@ from emulation.protocol.handshake import (
     is_count,
     is_key,
     is_nonce,
+    is_token,
     parse_answer_head,
     parse_body,
     parse_request_head,
@@ -41,6 +42,16 @@ def plain(section: Section) -> tuple[int, int, int, list[Frame], list[list[Any]]
 
 
 # --- Names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["chat.v2", "!#$%&'*+-.^_`|~09azAZ"])
+def test_a_token(text: str) -> None:
+    assert is_token(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a,", "a\n", "é", "a/b", '"a"'])
+def test_what_is_no_token(text: str) -> None:
+    assert not is_token(text)
 
 
 def test_a_key_is_128_bits_in_base64url() -> None:

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulation.protocol.codec import BinaryEncoder, decode_body
-from emulation.protocol.frames import BINARY, CLOSE, TEXT, TEXT_PART, Frame, document
+from emulation.protocol.frames import (
+    BINARY,
+    BINARY_PART,
+    CLOSE,
+    TEXT,
+    TEXT_PART,
+    Frame,
+    document,
+)
 from emulation.protocol.handshake import parse_body, parse_request_head
 from emulation.protocol.requests import Request, read_plain
 
 LIMIT = 1 << 20
 SECRET, NODE, NONCE = "s" * 32, "node-1", "n" * 22
+HEAD = document("head", 1, SECRET, 12, NODE)
 
 counts = st.integers(0, 300) | st.integers(0, 2**60)
 names = st.sampled_from(["", NODE, SECRET, "a b", 'a"b', "ä"])
@@ -78,13 +88,54 @@ def test_a_body_that_was_damaged_is_read_alike(frames: list[Frame], data: st.Dat
 @given(st.integers(0, 3), st.lists(st.binary(max_size=200), max_size=20))
 @example(1, [b"x" * 127, b"x" * 128, b"x" * 16383, b"x" * 16384])
 def test_what_pages_send_is_plain(more: int, payloads: list[bytes]) -> None:
-    head = document("head", 1, SECRET, 12, NODE)
     rest = [document("section", number, 0, 0, NONCE) for number in range(2, 2 + more)]
     first = 7 if payloads else 0
     frames = [(BINARY, payload) for payload in payloads]
-    body = encode([head, document("section", 1, 5, first), *frames, *rest])
+    body = encode([HEAD, document("section", 1, 5, first), *frames, *rest])
     request = read_plain(body)
     assert request is not None
     assert request.head == (SECRET, 12, NODE)
     assert request.sections[0].frames == frames
     assert [one.nonce for one in request.sections[1:]] == [NONCE] * more
+
+
+KINDS = (TEXT, BINARY, TEXT_PART, BINARY_PART, CLOSE)
+LENGTHS = (0, 1, 126, 127, 128, 255, 16383, 16384, 16511, 16512, 2**21 - 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_length_is_plain(kind: int) -> None:
+    frames = [(kind, b"x" * length) for length in LENGTHS]
+    request = read_plain(encode([HEAD, document("section", 1, 0, 1), *frames]))
+    assert request is not None
+    assert request.sections[0].frames == frames
+
+
+def test_a_longer_frame_is_the_decoders() -> None:
+    assert read_plain(encode([HEAD, document("section", 1, 0, 1), (BINARY, bytes(2**21))])) is None
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"\x02\x80\x05" + b"x" * 5,  # not the shortest form of 5
+        b"\x02\x80" + b"x" * 128,  # nor one byte that says 128
+        b"\x02\x81\x80\x80" + bytes(16512),  # four bytes of length, the last of which lacks
+        b"\x00\x00",
+        b"\x06\x00",
+    ],
+    ids=["not the shortest", "one byte", "four bytes", "no kind", "a later kind"],
+)
+def test_what_is_not_plain_is_the_decoders(damaged: bytes) -> None:
+    encoder = BinaryEncoder()
+    before = encoder.encode([HEAD, document("section", 1, 0, 1)]) + damaged
+    end = document("end", len(before))[1]
+    assert read_plain(before + b"@" + bytes([len(end)]) + end) is None
+
+
+def test_no_beginning_of_a_body_is_plain() -> None:
+    frames = [(kind, b"x" * length) for kind in KINDS for length in (0, 1, 127, 128)]
+    body = encode([HEAD, document("section", 1, 0, 1), *frames, (BINARY, b"x" * 16384)])
+    assert read_plain(body) is not None
+    ends = [*range(1500), *range(len(body) - 100, len(body))]
+    assert [end for end in ends if read_plain(body[:end]) is not None] == []

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import httpx
@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 
 from emulation import Config, WebSocketEmulation
+from emulation.protocol.frames import Frame
 from emulation.registry import Registry
 from emulation.testing import serve
-from tests.session.wire import TIMEOUT, Downstream, Page, section, text
+from tests.session.wire import TIMEOUT, Answer, Downstream, Page, section, text
 
 Event = dict[str, Any]
 
@@ -61,6 +62,9 @@ class Endpoint:
     def leave(self) -> None:
         """Return from the application."""
         self.is_over.set()
+
+
+Played: TypeAlias = tuple[Page, Endpoint]
 
 
 class Stage:
@@ -151,6 +155,23 @@ class Served:
             endpoint = await self.stage.endpoint()
             await endpoint.accept()
         return endpoint
+
+    @asynccontextmanager
+    async def parked(
+        self, page: Page, *frames: Frame, attach: int | None = None
+    ) -> AsyncIterator[list[Answer]]:
+        """Park a poll, and yield a list for its answer, which is there behind the block."""
+        answers: list[Answer] = []
+
+        async def poll() -> None:
+            answers.append(await page.poll(*(frames or (section(1),)), attach=attach))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poll)
+            carrier = self.registry.carriers[page.key]
+            await self.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+            yield answers
+        assert len(answers) == 1
 
     async def eventually(self, condition: Any, what: str) -> None:
         """Wait until the condition holds."""

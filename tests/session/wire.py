@@ -10,10 +10,13 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 
 from emulation.protocol.codec import BinaryDecoder, BinaryEncoder, JSONDecoder, JSONEncoder
 from emulation.protocol.frames import CLOSE, DOCUMENT, LAST_NUMBERED, TEXT, Frame, document
 
+# Of a test that is about what a page says: it says it in each form.
+FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 TIMEOUT = 10.0
 LIMIT = 64 * 1024 * 1024
 TYPES = {"binary": "application/octet-stream", "json": "application/json"}

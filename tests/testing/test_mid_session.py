@@ -179,3 +179,20 @@ async def test_server_that_is_lost_is_given_up(transport: str) -> None:
             await ws.send("into the void")
             with pytest.raises(Closed, match="not cleanly with 1006"):
                 await ws.receive(PATIENCE)
+
+
+@every_transport
+async def test_server_that_is_killed_and_starts_anew_says_so_at_once(transport: str) -> None:
+    """The next one does not know the session; its page need not wait for the resume time."""
+    application = "tests.apps.emulated.raw_app:app"
+    with running(application) as server:
+        async with connect(server.url + "/echo", transport=transport) as ws:
+            await ws.send("before")
+            assert await ws.receive() == "before"
+            server.kill()
+            with running(application, arguments=["--port", str(server.port)]) as anew:
+                with pytest.raises(Closed, match="not cleanly with 1006"):
+                    await ws.receive(PATIENCE)
+                async with connect(anew.url + "/echo", transport=transport) as after:
+                    await after.send("behind")
+                    assert await after.receive() == "behind"

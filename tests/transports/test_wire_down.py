@@ -13,6 +13,7 @@ import pytest
 from emulation.protocol.frames import CLOSE, DOCUMENT, TEXT, Frame, document
 from tests.session.stage import Served, neighbour, serving
 from tests.session.wire import (
+    FORMS,
     TIMEOUT,
     Downstream,
     by_socket,
@@ -23,8 +24,6 @@ from tests.session.wire import (
     text,
 )
 from tests.support.streams import connection_to
-
-FORMS = pytest.mark.parametrize("form", ["binary", "json"])
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +198,7 @@ async def test_a_stream_is_renewed_by_its_size(form: str) -> None:
 async def test_poll_is_answered_by_a_message(served: Served) -> None:
     page = served.page("/puppet")
     endpoint = await served.play(page)
-    async with anyio.create_task_group() as tasks:
-        parked = Answers(tasks).ask(lambda: page.poll(section(1)))
-        carrier = served.registry.carriers[page.key]
-        await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+    async with served.parked(page) as parked:
         await endpoint.send("send", text="one")
     [answer] = parked
     assert answer.said() == [text("one")]
@@ -279,10 +275,7 @@ async def test_a_closed_socket_does_not_answer_polls_for_ever(served: Served) ->
 async def test_take_over_answers_the_older_poll(served: Served) -> None:
     page = served.page()
     await page.opened()
-    async with anyio.create_task_group() as tasks:
-        older = Answers(tasks).ask(lambda: page.poll(section(1), attach=1))
-        carrier = served.registry.carriers[page.key]
-        await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+    async with served.parked(page, attach=1) as older:
         async with page.stream(attach=2) as newer:
             await newer.until(DOCUMENT, "credit")
             await served.eventually(lambda: bool(older), "the older poll is answered")
@@ -445,13 +438,11 @@ async def test_a_parked_poll_tells_the_credit() -> None:
         page = served.page("/puppet")
         endpoint = await served.play(page)
         await page.upload(section(1, 0, 1), *[text("x")] * 8)
-        async with anyio.create_task_group() as tasks:
-            parked = Answers(tasks).ask(lambda: page.poll(section(1)))
-            carrier = served.registry.carriers[page.key]
-            await served.eventually(lambda: carrier.downstream is not None, "the poll is parked")
+        async with served.parked(page) as parked:
             await endpoint.texts(8)
         [answer] = parked
-        assert answer.document("credit")[2] > 8
+        told = answer.document("credit")
+        assert told is not None and told[2] > 8
         endpoint.leave()
 
 
