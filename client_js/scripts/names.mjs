@@ -1,7 +1,7 @@
 // Short names for the built script, chosen for what gzip makes of the whole: names.json has them.
 import { tokenizer, parse } from 'acorn';
 import { analyze } from 'eslint-scope';
-import { sizeOf } from './gzip.mjs';
+import { sizeOf, zlibSizeOf } from './gzip.mjs';
 
 // Those that stand in every script first.
 const LETTERS = [...'ntreifuocasldvpghmbywxkjqzSTABCDEFGHIJKLMNOPQRUVWXYZ'];
@@ -10,6 +10,11 @@ const POOL = LETTERS.concat(LETTERS.flatMap((first) => LETTERS.map((second) => f
 
 // Where more symbols than this would change their names at once, none does.
 const LARGEST_SWAP = 14;
+
+// How many bytes a change may cost at the beginning, about, and for which part of the time: what is
+// never worse ends where every single step is.
+const FIRST_LOSS = 0.7;
+const LOSING = 0.9;
 
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
@@ -58,7 +63,26 @@ function findVariables(code) {
   return variables;
 }
 
-/** @returns the properties that are private: their names end in an underscore */
+/** @returns {Set<string>[]} the keys of each object that is written as a literal */
+function findShapes(code) {
+  const shapes = [];
+  const visit = (node) => {
+    if (!node || typeof node !== 'object') return;
+    // What this defines comes to an object that is there.
+    if (node.type === 'CallExpression' && node.callee.property?.name === 'defineProperties') return;
+    if (node.type === 'ObjectExpression') {
+      shapes.push(new Set(node.properties.map(({ key }) => key.name)));
+    }
+    Object.values(node).forEach(visit);
+  };
+  visit(parse(code, { ecmaVersion: 5 }));
+  return shapes;
+}
+
+/**
+ * @returns the properties that are private: their names end in an underscore. Two may have the same
+ *   short name if all objects that have them are literals, and none has both.
+ */
 function findProperties(code) {
   const found = new Map();
   for (const { type, value, start } of tokenizer(code, { ecmaVersion: 5 })) {
@@ -70,7 +94,13 @@ function findProperties(code) {
     found.get(value).starts.push(start);
   }
   const properties = [...found.values()];
-  for (const one of properties) one.rivals = properties.filter((other) => other !== one);
+  const shapes = findShapes(code);
+  for (const one of properties) one.shapes = shapes.filter((shape) => shape.has(one.key));
+  const areApart = (one, other) =>
+    one.shapes.length && other.shapes.length && !one.shapes.some((shape) => shape.has(other.key));
+  for (const one of properties) {
+    one.rivals = properties.filter((other) => other !== one && !areApart(one, other));
+  }
   return properties;
 }
 
@@ -156,7 +186,7 @@ function chain(symbol, name) {
 }
 
 /**
- * Better the names by trying.
+ * Better the names by trying (simulated annealing).
  *
  * @param {string} code
  * @param symbols with their names
@@ -165,13 +195,14 @@ function chain(symbol, name) {
  */
 export function improve(code, symbols, footer, seconds) {
   const pieces = cut(code, symbols);
-  const measure = () => {
-    const text = pieces.map((piece) => piece.name ?? piece).join('');
-    return sizeOf(text + footer);
-  };
-  const deadline = Date.now() + seconds * 1000;
-  let best = measure();
-  while (Date.now() < deadline) {
+  const write = () => pieces.map((piece) => piece.name ?? piece).join('') + footer;
+  const start = Date.now();
+  let size = sizeOf(write());
+  let best = size;
+  let names = symbols.map(({ name }) => name);
+  for (;;) {
+    const passed = (Date.now() - start) / 1000 / seconds;
+    if (passed > 1) break;
     const symbol = pick(symbols);
     const own = symbol.name;
     const name =
@@ -180,8 +211,19 @@ export function improve(code, symbols, footer, seconds) {
     const swap = () => swapped.forEach((one) => (one.name = one.name === own ? name : own));
     if (!swapped.length) continue;
     swap();
-    const size = measure();
-    if (size <= best) best = size;
-    else swap();
+    const loss = FIRST_LOSS * Math.max(0, 1 - passed / LOSING);
+    const limit = size - loss * Math.log(1 - Math.random());
+    const text = write();
+    // The quicker one first: most changes are of no use.
+    const found = zlibSizeOf(text) > limit ? Infinity : sizeOf(text);
+    if (found > limit) {
+      swap();
+      continue;
+    }
+    size = found;
+    if (size > best) continue;
+    best = size;
+    names = symbols.map(({ name }) => name);
   }
+  symbols.forEach((symbol, i) => (symbol.name = names[i]));
 }

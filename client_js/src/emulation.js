@@ -75,14 +75,11 @@ export function create(settings, Native, place) {
   });
 
   var wanted = toArray(settings.transports);
-  /** @type {string[]} */
-  var names = (wanted.length ? wanted : ORDER).filter(function (name) {
-    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported_;
-  });
+  if (!wanted.length) wanted = ORDER;
 
-  /** @param {string} text */
-  function log(text) {
-    if (!/null|undefined|false/.test(settings.debug)) scope.console.log('emulation: ' + text);
+  /** @param {string} name of a transport */
+  function isSupported(name) {
+    return name === 'websocket' ? Native : Object(transports[name]).isSupported_;
   }
 
   /** @type {Record<string, Carrier>} */
@@ -102,6 +99,14 @@ export function create(settings, Native, place) {
     var origin = origins[own] || own;
     // Of a carrier, whose sockets have their own queries.
     var carrierURL = origin + path;
+
+    /** @param {string} text */
+    function log(text) {
+      // Without the query, which may hold a token.
+      text = 'emulation: ' + carrierURL + ': ' + text;
+      if (!/null|undefined|false/.test(settings.debug)) scope.console.log(text);
+    }
+
     var isListed =
       !place || origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
     return {
@@ -111,7 +116,11 @@ export function create(settings, Native, place) {
       httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {
         if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {
-          carriers[carrierURL] = createCarrier(carrierURL, createChoice(names, origin), log);
+          carriers[carrierURL] = createCarrier(
+            carrierURL,
+            createChoice(wanted, isSupported, origin),
+            log
+          );
         }
         return carriers[carrierURL];
       },

@@ -38,3 +38,21 @@ for (const table of [
     assert.ok(code.length < CODE.length);
   });
 }
+
+test('two properties may share a name only where no object has both', () => {
+  const symbols = findSymbols(
+    'var one={first_:1,second_:2},other={third_:3};one.late_=4;' +
+      'Object.defineProperties(other,{defined_:{value:5}})'
+  ).filter(({ scope }) => !scope);
+  const rivals = Object.fromEntries(
+    symbols.map((symbol) => [symbol.key, symbol.rivals.map(({ key }) => key).sort()])
+  );
+  const all = ['defined_', 'first_', 'late_', 'second_', 'third_'];
+  assert.deepEqual(rivals, {
+    first_: ['defined_', 'late_', 'second_'],
+    second_: ['defined_', 'first_', 'late_'],
+    third_: ['defined_', 'late_'],
+    late_: all.filter((key) => key !== 'late_'),
+    defined_: all.filter((key) => key !== 'defined_'),
+  });
+});
