@@ -192,7 +192,9 @@ function cut(code, symbols) {
         rows.push(row);
         pieces.push(row);
         for (const { id, end } of left.shift()) {
-          row.functions.push({ symbol: symbolAt.get(id.start), pieces: take(end) });
+          // One keeps its name and is no symbol.
+          const symbol = symbolAt.get(id.start) ?? { rank: 0 };
+          row.functions.push({ symbol, pieces: take(end) });
         }
         row.functions.sort((a, b) => a.symbol.rank - b.symbol.rank);
       } else {
@@ -261,7 +263,9 @@ function chain(symbol, name) {
  */
 export function improve(code, symbols, footer, seconds) {
   const { pieces, rows } = cut(code, symbols);
-  const places = rows.flatMap((row) => row.functions.map(() => row));
+  const places = rows.flatMap((row) =>
+    row.functions.length > 1 ? row.functions.map(() => row) : []
+  );
   const write = () => {
     const texts = [];
     walk(pieces, (piece) => texts.push(piece.name ?? piece.text));
@@ -270,7 +274,7 @@ export function improve(code, symbols, footer, seconds) {
 
   /** @returns a change at random that was made, as what takes it back; null where there is none */
   function change() {
-    const row = Math.random() < MOVES && pick(places);
+    const row = Math.random() < MOVES && places.length && pick(places);
     if (row) {
       const { functions } = row;
       row.functions = [...functions];

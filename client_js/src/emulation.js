@@ -1,6 +1,7 @@
 import { createCarrier } from './carrier.js';
 import { createChoice } from './choice.js';
 import { remember, remembers } from './memory.js';
+import { withoutUser } from './request.js';
 import { scope } from './scope.js';
 import { ORDER, transports } from './transports/index.js';
 import { createWebSocketClass } from './websocket.js';
@@ -103,7 +104,7 @@ export function create(settings, Native, place) {
     /** @param {string} text */
     function log(text) {
       // Without the query, which may hold a token.
-      text = 'emulation: ' + carrierURL + ': ' + text;
+      text = 'emulation: ' + withoutUser(carrierURL) + ': ' + text;
       if (!/null|undefined|false/.test(settings.debug)) scope.console.log(text);
     }
 
@@ -111,7 +112,7 @@ export function create(settings, Native, place) {
       !place || origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
     return {
       url_: href,
-      origin_: parts[1],
+      origin_: withoutUser(parts[1]),
       isOurs_: !!isListed && !remembers(carrierURL),
       httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {

@@ -4,7 +4,7 @@ import { assign, findSymbols, improve, rename, tabulate } from '../scripts/names
 
 const CODE =
   '(function(){function add(first,second){return first.value_+second.value_+own}' +
-  'function twice(value){function half(){return value/2}function same(){return half()*2}' +
+  'function WebSocket(){}function twice(value){function half(){return value/2}function same(){return half()*2}' +
   'return same()+value}function unused(){return twice(1)}' +
   'var own=1,result=function again(count){try{return count?again(count-1):add({value_:own},' +
   '{value_:2})}catch(error){return String(error)}};return result(3)+twice(4)})()';
