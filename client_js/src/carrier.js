@@ -692,9 +692,7 @@ export function createCarrier(url, choice, log) {
     var blocked = event.blockedURI;
     if (blocked) {
       // The policy of the page.
-      if (blocked.indexOf(key) > 0) {
-        log(event.effectiveDirective + ' refused ' + blocked.split('?')[0]);
-      }
+      if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' refused ' + blocked);
       return;
     }
     if (type === 'pagehide') {

@@ -119,13 +119,13 @@ export function createChoice(wanted, isSupported, origin) {
     /**
      * @param {string} name
      * @param {number} triedAt
-     * @param {string} reason
+     * @param {any} reason none where it was told before
      */
     fail_: function (name, triedAt, reason) {
       // What holds the one back holds the other: they differ in their form alone.
       (/stream/.test(name) ? ['stream', 'xhr-stream'] : [name]).forEach(function (each) {
         var since = now() - failedAt[each] < EPISODE ? failedAt[each] : triedAt;
-        reasons[each] = reason;
+        reasons[each] = reason || reasons[each];
         failedAt[each] = now();
         suspects[each] = true;
         if (choice.reachedAt_ > since) remember(origin + ' ' + each);

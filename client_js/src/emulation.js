@@ -103,8 +103,9 @@ export function create(settings, Native, place) {
 
     /** @param {string} text */
     function log(text) {
-      // Without the query, which may hold a token.
-      text = 'emulation: ' + withoutUser(carrierURL) + ': ' + text;
+      text = withoutUser('emulation: ' + carrierURL + ': ' + text);
+      // A query may hold a token; the engine's own sentences may hold a query.
+      text = text.replace(/\?[^\s']*/g, '');
       if (!/null|undefined|false/.test(settings.debug)) scope.console.log(text);
     }
 

@@ -236,7 +236,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41/.test(error[1]);
     if (documents.opened) {
-      if (dialedAt) choice.fail_('websocket', dialedAt, 'late');
+      if (dialedAt) choice.fail_('websocket', dialedAt, link && 'late');
       // Not closed: see dial.
       link = undefined;
       open(documents.opened);

@@ -473,6 +473,22 @@ test('neither the origin of a message nor the console has a user and a password'
   assert.match(lines.join(), /^emulation: http:\/\/example\.com\/app\/chat: poll, opened;/);
 });
 
+test('the console shows no query, not even in a sentence of the engine', async (t) => {
+  const lines = [];
+  const log = (line) => lines.push(line);
+  const settings = { debug: true, transports: ['websocket', 'poll'] };
+  class Native {
+    constructor(url) {
+      throw new Error(`Refused to connect to '${url}': no.`);
+    }
+  }
+  const page = createPage(createServer(), { settings, log, Native });
+  t.after(page.leave);
+  await next(new page.WebSocket('/app/chat?token=secret'), 'open');
+  const said = `no websocket: Refused to connect to 'ws://example.com/app/chat': no.`;
+  assert.ok(lines[0].includes(said), lines[0]);
+});
+
 test('what goes natively is in parts that an upload could carry', async (t) => {
   const Native = createNative(0);
   const page = createPage(createServer(), { Native, settings: { transports: 'websocket' } });
