@@ -14,7 +14,7 @@ const LARGEST_SWAP = 14;
 
 // How many bytes a change may cost at the beginning, about, and for which part of the time: what is
 // never worse ends where every single step is.
-const FIRST_LOSS = 0.7;
+const FIRST_LOSS = 0.25;
 const LOSING = 0.9;
 
 // How many of the changes move a function; the others are to names.
