@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, relative, resolve } from 'node:path';
 import { decode, encode } from '@jridgewell/sourcemap-codec';
 import { minify } from 'terser';
-import { assign, findSymbols, improve, rename } from './scripts/names.mjs';
+import { assign, findSymbols, improve, rename, tabulate } from './scripts/names.mjs';
 
 const here = import.meta.dirname;
 const outDir = resolve(here, process.env.OUT_DIR || '../emulation/static');
@@ -25,12 +25,13 @@ function shorten(code, map, { file }) {
   assign(symbols, JSON.parse(readFileSync(NAMES, 'utf8')));
   if (SEARCH_SECONDS) {
     improve(code, symbols, `\n//# sourceMappingURL=${basename(file)}.map\n`, SEARCH_SECONDS);
-    const table = Object.fromEntries(symbols.map(({ key, name }) => [key, name]));
-    writeFileSync(NAMES, JSON.stringify(table, null, 2) + '\n');
+    writeFileSync(NAMES, JSON.stringify(tabulate(symbols), null, 2) + '\n');
   }
   const renamed = rename(code, symbols);
   const mappings = decode(map.mappings).map((segments) =>
-    segments.map(([column, ...source]) => [renamed.toColumn(column), ...source])
+    segments
+      .map(([column, ...source]) => [renamed.toColumn(column), ...source])
+      .sort(([a], [b]) => a - b)
   );
   return { code: renamed.code, map: { ...map, mappings: encode(mappings) } };
 }

@@ -1,7 +1,8 @@
-// Short names for the built script, chosen for what gzip makes of the whole: names.json has them.
+// Short names for the built script and the order of its functions, chosen for what gzip makes of the
+// whole: names.json has them.
 import { tokenizer, parse } from 'acorn';
 import { analyze } from 'eslint-scope';
-import { sizeOf } from './gzip.mjs';
+import { sizeOf, zlibSizeOf } from './gzip.mjs';
 
 // Those that stand in every script first.
 const LETTERS = [...'ntreifuocasldvpghmbywxkjqzSTABCDEFGHIJKLMNOPQRUVWXYZ'];
@@ -10,6 +11,14 @@ const POOL = LETTERS.concat(LETTERS.flatMap((first) => LETTERS.map((second) => f
 
 // Where more symbols than this would change their names at once, none does.
 const LARGEST_SWAP = 14;
+
+// How many bytes a change may cost at the beginning, about, and for which part of the time: what is
+// never worse ends where every single step is.
+const FIRST_LOSS = 0.25;
+const LOSING = 0.9;
+
+// How many of the changes move a function; the others are to names.
+const MOVES = 0.2;
 
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
@@ -58,7 +67,26 @@ function findVariables(code) {
   return variables;
 }
 
-/** @returns the properties that are private: their names end in an underscore */
+/** @returns {Set<string>[]} the keys of each object that is written as a literal */
+function findShapes(code) {
+  const shapes = [];
+  const visit = (node) => {
+    if (!node || typeof node !== 'object') return;
+    // What this defines comes to an object that is there.
+    if (node.type === 'CallExpression' && node.callee.property?.name === 'defineProperties') return;
+    if (node.type === 'ObjectExpression') {
+      shapes.push(new Set(node.properties.map(({ key }) => key.name)));
+    }
+    Object.values(node).forEach(visit);
+  };
+  visit(parse(code, { ecmaVersion: 5 }));
+  return shapes;
+}
+
+/**
+ * @returns the properties that are private: their names end in an underscore. Two may have the same
+ *   short name if all objects that have them are literals, and none has both.
+ */
 function findProperties(code) {
   const found = new Map();
   for (const { type, value, start } of tokenizer(code, { ecmaVersion: 5 })) {
@@ -70,7 +98,13 @@ function findProperties(code) {
     found.get(value).starts.push(start);
   }
   const properties = [...found.values()];
-  for (const one of properties) one.rivals = properties.filter((other) => other !== one);
+  const shapes = findShapes(code);
+  for (const one of properties) one.shapes = shapes.filter((shape) => shape.has(one.key));
+  const areApart = (one, other) =>
+    one.shapes.length && other.shapes.length && !one.shapes.some((shape) => shape.has(other.key));
+  for (const one of properties) {
+    one.rivals = properties.filter((other) => other !== one && !areApart(one, other));
+  }
   return properties;
 }
 
@@ -92,7 +126,8 @@ export function findSymbols(code) {
 }
 
 /**
- * Give each symbol the name that the table has for it, or else the first that is free.
+ * Give each symbol the name that the table has for it, or else the first that is free, and each function
+ * the rank that it has there.
  *
  * @param symbols of `findSymbols`
  * @param {Record<string, string>} table
@@ -100,28 +135,91 @@ export function findSymbols(code) {
 export function assign(symbols, table) {
   const isFree = (symbol, name) =>
     !symbol.reserved.has(name) && symbol.rivals.every((rival) => rival.name !== name);
+  const ranks = new Map(Object.keys(table).map((key, rank) => [key, rank]));
   for (const symbol of symbols) {
+    symbol.rank = ranks.get(symbol.key) ?? ranks.size;
     const name = table[symbol.key];
     if (name && isFree(symbol, name)) symbol.name = name;
   }
   for (const symbol of symbols) symbol.name ??= POOL.find((name) => isFree(symbol, name));
 }
 
-/** @returns what stands where in the code: texts, and symbols in the places of their names */
-function cut(code, symbols) {
-  const places = symbols.flatMap((symbol) => symbol.starts.map((start) => ({ start, symbol })));
-  places.sort((a, b) => a.start - b.start);
-  let at = 0;
-  const pieces = places.flatMap(({ start, symbol }) => {
-    const text = code.slice(at, start);
-    at = start + symbol.length;
-    return [text, symbol];
-  });
-  return [...pieces, code.slice(at)];
+/** @returns {object[][]} the functions that stand in a row: they are there before all else, in any order */
+function findRows(tree) {
+  const rows = [];
+  const visit = (node) => {
+    if (!node || typeof node !== 'object') return;
+    const children = Object.values(node);
+    children.forEach((child, i) => {
+      if (child?.type !== 'FunctionDeclaration') return;
+      const before = children[i - 1];
+      if (before?.type === 'FunctionDeclaration' && before.end === child.start) {
+        rows.find((row) => row.at(-1) === before).push(child);
+      } else rows.push([child]);
+    });
+    children.forEach(visit);
+  };
+  visit(tree);
+  return rows.sort(([a], [b]) => a.start - b.start);
 }
 
 /**
- * Write the code with the symbols' names.
+ * Cut the code into what stands where.
+ *
+ * @returns `pieces`: `{ text, start }`, symbols in the places of their names, and rows; and all `rows`,
+ *   whose `functions` have pieces again
+ */
+function cut(code, symbols) {
+  const places = symbols.flatMap((symbol) => symbol.starts.map((start) => ({ start, symbol })));
+  places.sort((a, b) => a.start - b.start);
+  const symbolAt = new Map(places.map(({ start, symbol }) => [start, symbol]));
+  const left = findRows(parse(code, { ecmaVersion: 5 }));
+  const rows = [];
+  let at = 0;
+
+  function take(end) {
+    const pieces = [];
+    const copy = (to) => {
+      pieces.push({ text: code.slice(at, to), start: at });
+      at = to;
+    };
+    for (;;) {
+      const start = Math.min(places[0]?.start ?? end, left[0]?.[0].start ?? end);
+      if (start >= end) break;
+      copy(start);
+      if (left[0]?.[0].start === start) {
+        const row = { functions: [] };
+        rows.push(row);
+        pieces.push(row);
+        for (const { id, end } of left.shift()) {
+          // One keeps its name and is no symbol.
+          const symbol = symbolAt.get(id.start) ?? { rank: 0 };
+          row.functions.push({ symbol, pieces: take(end) });
+        }
+        row.functions.sort((a, b) => a.symbol.rank - b.symbol.rank);
+      } else {
+        const { symbol } = places.shift();
+        pieces.push(symbol);
+        at += symbol.length;
+      }
+    }
+    copy(end);
+    return pieces;
+  }
+
+  return { pieces: take(code.length), rows };
+}
+
+/** Call `use` with each text and each symbol, as they stand now. */
+function walk(pieces, use) {
+  for (const piece of pieces) {
+    if (piece.functions) piece.functions.forEach((one) => walk(one.pieces, use));
+    else use(piece);
+  }
+}
+
+/**
+ * Write the code with the symbols' names, and the functions in their order.
  *
  * @param {string} code
  * @param symbols
@@ -129,15 +227,15 @@ function cut(code, symbols) {
  */
 export function rename(code, symbols) {
   const moves = [];
-  let column = 0;
   let text = '';
-  for (const piece of cut(code, symbols)) {
-    moves.push([column, text.length]);
-    text += piece.name ?? piece;
-    column += piece.length;
-  }
+  walk(cut(code, symbols).pieces, (piece) => {
+    if (!piece.name) moves.push([piece.start, text.length]);
+    text += piece.name ?? piece.text;
+  });
+  moves.sort(([a], [b]) => a - b);
+  const starts = moves.map(([start]) => start);
   const toColumn = (wanted) => {
-    const [from, to] = moves.findLast(([start]) => start <= wanted);
+    const [from, to] = moves[starts.findLastIndex((start) => start <= wanted)];
     return to + wanted - from;
   };
   return { code: text, toColumn };
@@ -156,32 +254,88 @@ function chain(symbol, name) {
 }
 
 /**
- * Better the names by trying.
+ * Better the names, and the order of the functions, by trying (simulated annealing).
  *
  * @param {string} code
- * @param symbols with their names
+ * @param symbols with their names and ranks
  * @param {string} footer what will stand behind the code
  * @param {number} seconds
  */
 export function improve(code, symbols, footer, seconds) {
-  const pieces = cut(code, symbols);
-  const measure = () => {
-    const text = pieces.map((piece) => piece.name ?? piece).join('');
-    return sizeOf(text + footer);
+  const { pieces, rows } = cut(code, symbols);
+  const places = rows.flatMap((row) =>
+    row.functions.length > 1 ? row.functions.map(() => row) : []
+  );
+  const write = () => {
+    const texts = [];
+    walk(pieces, (piece) => texts.push(piece.name ?? piece.text));
+    return texts.join('') + footer;
   };
-  const deadline = Date.now() + seconds * 1000;
-  let best = measure();
-  while (Date.now() < deadline) {
+
+  /** @returns a change at random that was made, as what takes it back; null where there is none */
+  function change() {
+    const row = Math.random() < MOVES && places.length && pick(places);
+    if (row) {
+      const { functions } = row;
+      row.functions = [...functions];
+      const [moved] = row.functions.splice(Math.floor(Math.random() * functions.length), 1);
+      row.functions.splice(Math.floor(Math.random() * functions.length), 0, moved);
+      return () => (row.functions = functions);
+    }
     const symbol = pick(symbols);
     const own = symbol.name;
     const name =
       Math.random() < 0.5 && symbol.rivals.length ? pick(symbol.rivals).name : pick(LETTERS);
     const swapped = name === own ? [] : chain(symbol, name);
     const swap = () => swapped.forEach((one) => (one.name = one.name === own ? name : own));
-    if (!swapped.length) continue;
+    if (!swapped.length) return null;
     swap();
-    const size = measure();
-    if (size <= best) best = size;
-    else swap();
+    return swap;
   }
+
+  /** @returns what brings back the names and the order of now */
+  function keep() {
+    const names = symbols.map(({ name }) => name);
+    const orders = rows.map(({ functions }) => functions);
+    return () => {
+      symbols.forEach((symbol, i) => (symbol.name = names[i]));
+      rows.forEach((row, i) => (row.functions = orders[i]));
+    };
+  }
+
+  const start = Date.now();
+  let size = sizeOf(write());
+  let best = size;
+  let restore = keep();
+  for (;;) {
+    const passed = (Date.now() - start) / 1000 / seconds;
+    if (passed > 1) break;
+    const undo = change();
+    if (!undo) continue;
+    const loss = FIRST_LOSS * Math.max(0, 1 - passed / LOSING);
+    const limit = size - loss * Math.log(1 - Math.random());
+    const text = write();
+    // The quicker one first: most changes are of no use.
+    const found = zlibSizeOf(text) > limit ? Infinity : sizeOf(text);
+    if (found > limit) {
+      undo();
+      continue;
+    }
+    size = found;
+    if (size > best) continue;
+    best = size;
+    restore = keep();
+  }
+  restore();
+  rows
+    .flatMap(({ functions }) => functions)
+    .forEach(({ symbol }, i) => {
+      symbol.rank = i;
+    });
+}
+
+/** @returns {Record<string, string>} the table of the symbols' names, the functions in their order */
+export function tabulate(symbols) {
+  const sorted = [...symbols].sort((a, b) => a.rank - b.rank);
+  return Object.fromEntries(sorted.map(({ key, name }) => [key, name]));
 }

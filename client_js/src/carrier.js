@@ -133,11 +133,12 @@ export function createCarrier(url, choice, log) {
   var yieldsUntil = 0;
 
   /**
-   * @param {string} target
    * @param {string} verb
+   * @param {string} [target] a socket's own URL
    * @returns {string}
    */
-  function mark(target, verb) {
+  function mark(verb, target) {
+    target = target || url;
     return target + (/\?/.test(target) ? '&' : '?') + 'emulation=' + verb + '.' + key;
   }
 
@@ -196,7 +197,7 @@ export function createCarrier(url, choice, log) {
         // A poll may be answered for its sake.
         if (session && session.connection_.credit_(data)) reading.documents_[''] = data;
       } else if (name === 'secret') learn(data);
-      else if (name === 'written') checkWritten(data[1], data[2]);
+      else if (name === 'written') checkWritten(data);
       else if (name === 'ping') isPinged = true;
     }
 
@@ -353,7 +354,7 @@ export function createCarrier(url, choice, log) {
     var body = beginBody(isBinary, session.number_);
     var intended = down ? down.name_ : choice.pick_(true);
     body.document_([name, session.number_, session.nonce_, session.protocols_, intended]);
-    call(mark(session.url_, 'open'), body, done);
+    call(mark('open', session.url_), body, done);
   }
 
   // --- Up ------------------------------------------------------------------------------------
@@ -428,7 +429,7 @@ export function createCarrier(url, choice, log) {
       upload();
     }
 
-    call(mark(url, 'send'), body, function (reading, status) {
+    call(mark('send'), body, function (reading, status) {
       var documents = reading.documents_;
       var error = documents.error;
       cancel();
@@ -462,15 +463,18 @@ export function createCarrier(url, choice, log) {
   /**
    * Give a downstream up when what was written on it has not come two seconds later.
    *
-   * @param {number} attach
-   * @param {number} frames
+   * @param {any[]} written the document, with the downstream's number and its frames
    */
-  function checkWritten(attach, frames) {
+  function checkWritten(written) {
     var mine = /** @type {Reading} */ (down);
-    if (!mine || mine.number_ !== attach || mine.name_ === 'poll') return;
-    if (mine.frames_ >= frames) return;
+
+    function isHeldBack() {
+      return mine.frames_ < written[2];
+    }
+
+    if (!mine || mine.number_ !== written[1] || mine.name_ === 'poll' || !isHeldBack()) return;
     after(PROOF_SECONDS, function () {
-      if (mine.frames_ < frames) giveUp(mine, 'held back');
+      if (isHeldBack()) giveUp(mine, 'held back');
     });
   }
 
@@ -500,11 +504,9 @@ export function createCarrier(url, choice, log) {
   }
 
   function detach() {
-    var old = down;
-    down = undefined;
     cancelTimer();
-    cancelTimer = Object;
-    if (old) old.abort_();
+    if (down) down.abort_();
+    down = undefined;
   }
 
   /**
@@ -553,7 +555,7 @@ export function createCarrier(url, choice, log) {
         giveUp(mine, 'timeout');
       });
     }
-    var target = mark(url, transport.verb_);
+    var target = mark(transport.verb_);
     if (name !== 'sse') {
       // A proxy may keep a poll's answer for a while.
       send(mine, target, body, name === 'poll' ? parameters.poll : STREAM_SECONDS);
@@ -561,7 +563,7 @@ export function createCarrier(url, choice, log) {
     }
     mine.abort_ = call(target, body, function (reading) {
       var ticket = reading.documents_.ticket;
-      if (ticket) mine.abort_ = listen(mark(url, 'sse') + '.' + ticket[1], mine.push_, mine.end_);
+      if (ticket) mine.abort_ = listen(mark('sse') + '.' + ticket[1], mine.push_, mine.end_);
       else {
         mine.documents_ = reading.documents_;
         mine.end_(0);
@@ -677,7 +679,7 @@ export function createCarrier(url, choice, log) {
       addSection(body, session, BYE_BYTES, true);
       body.document_(['last', session.connection_.numbered_()]);
     });
-    postLast(mark(url, 'bye'), body.finish_());
+    postLast(mark('bye'), body.finish_());
   }
 
   /**

@@ -1,6 +1,6 @@
 import { forget, remember, remembers } from './memory.js';
 import { now } from './tasks.js';
-import { transports } from './transports/index.js';
+import { ORDER, transports } from './transports/index.js';
 
 /** @typedef {ReturnType<typeof createChoice>} Choice */
 
@@ -25,16 +25,37 @@ export function nextPause(last) {
  * A failure is remembered only if another request has reached the server since the transport was
  * tried, or since it failed before: a server that starts anew must not send everyone to polling.
  *
- * @param {string[]} names in the order of preference
+ * @param {string[]} wanted in the order of preference
+ * @param {(name: string) => unknown} isSupported by the engine
  * @param {string} origin
  */
-export function createChoice(names, origin) {
+export function createChoice(wanted, isSupported, origin) {
+  var names = wanted.filter(isSupported);
   /** @type {Record<string, boolean>} */
   var suspects = {};
   /** @type {Record<string, number>} */
   var failedAt = {};
   /** @type {Record<string, string>} */
   var reasons = {};
+
+  /**
+   * @param {string} name
+   * @returns {boolean} whether nothing is remembered against it
+   */
+  function isGood(name) {
+    return !remembers(origin + ' ' + name);
+  }
+
+  /**
+   * @param {string} name
+   * @returns {string} why it is not used
+   */
+  function why(name) {
+    if (wanted.indexOf(name) < 0) return 'not in the settings';
+    if (!isSupported(name)) return 'not in this engine';
+    if (names.indexOf(name) < 0) return 'not on this server';
+    return reasons[name] || (isGood(name) ? 'untried' : 'failed lately');
+  }
 
   var choice = {
     /** When a request has reached the server. */
@@ -63,10 +84,7 @@ export function createChoice(names, origin) {
         return !suspects[name] && (!isHTTP || transports[name]);
       });
       if (!left.length) suspects = {};
-      var good = left.filter(function (name) {
-        return !remembers(origin + ' ' + name);
-      });
-      return good[0] || left[0] || '';
+      return left.filter(isGood)[0] || left[0] || '';
     },
 
     /** Believe in all again: the network is another one. */
@@ -77,14 +95,15 @@ export function createChoice(names, origin) {
     },
 
     /**
-     * @param {string} chosen
-     * @returns {string} why the better ones were not
+     * @param {string} chosen empty where nothing was
+     * @returns {string} why the others were not, but for those behind it
      */
     explain_: function (chosen) {
-      var better = names.slice(0, Math.max(names.indexOf(chosen), 0));
-      return better
+      return ORDER.filter(function (name) {
+        return !chosen || names.indexOf(name) < names.indexOf(chosen);
+      })
         .map(function (name) {
-          return ', not ' + name + ' ' + (reasons[name] || '');
+          return '; no ' + name + ': ' + why(name);
         })
         .join('');
     },
@@ -100,13 +119,13 @@ export function createChoice(names, origin) {
     /**
      * @param {string} name
      * @param {number} triedAt
-     * @param {string} reason
+     * @param {any} reason none where it was told before
      */
     fail_: function (name, triedAt, reason) {
       // What holds the one back holds the other: they differ in their form alone.
       (/stream/.test(name) ? ['stream', 'xhr-stream'] : [name]).forEach(function (each) {
         var since = now() - failedAt[each] < EPISODE ? failedAt[each] : triedAt;
-        reasons[each] = reason;
+        reasons[each] = reason || reasons[each];
         failedAt[each] = now();
         suspects[each] = true;
         if (choice.reachedAt_ > since) remember(origin + ' ' + each);

@@ -42,7 +42,7 @@ export function fromJSON(text) {
     // What is not ASCII was altered on its way.
     return JSON.parse(/[^\0-\x7f]/.test(/** @type {string} */ (text)) ? '' : String(text));
   } catch (error) {
-    return undefined;
+    // There is no such value in JSON.
   }
 }
 

@@ -83,7 +83,7 @@ export function createConnection(sink) {
     message.offset_ = piece.end_;
     var isLast = piece.end_ === data.length;
     if (isLast) queue.shift();
-    if (start || !isLast) data = (data.subarray || data.slice).call(data, start, piece.end_);
+    data = (data.subarray || data.slice).call(data, start, piece.end_);
     return { type_: message.type_ + (isLast ? 0 : PART), data_: data, size_: piece.size_ };
   }
 

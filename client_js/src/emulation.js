@@ -1,6 +1,7 @@
 import { createCarrier } from './carrier.js';
 import { createChoice } from './choice.js';
 import { remember, remembers } from './memory.js';
+import { withoutUser } from './request.js';
 import { scope } from './scope.js';
 import { ORDER, transports } from './transports/index.js';
 import { createWebSocketClass } from './websocket.js';
@@ -75,14 +76,11 @@ export function create(settings, Native, place) {
   });
 
   var wanted = toArray(settings.transports);
-  /** @type {string[]} */
-  var names = (wanted.length ? wanted : ORDER).filter(function (name) {
-    return name === 'websocket' ? Native : transports[name] && transports[name].isSupported_;
-  });
+  if (!wanted.length) wanted = ORDER;
 
-  /** @param {string} text */
-  function log(text) {
-    if (!/null|undefined|false/.test(settings.debug)) scope.console.log('emulation: ' + text);
+  /** @param {string} name of a transport */
+  function isSupported(name) {
+    return name === 'websocket' ? Native : Object(transports[name]).isSupported_;
   }
 
   /** @type {Record<string, Carrier>} */
@@ -102,16 +100,29 @@ export function create(settings, Native, place) {
     var origin = origins[own] || own;
     // Of a carrier, whose sockets have their own queries.
     var carrierURL = origin + path;
+
+    /** @param {string} text */
+    function log(text) {
+      text = withoutUser('emulation: ' + carrierURL + ': ' + text);
+      // A query may hold a token; the engine's own sentences may hold a query.
+      text = text.replace(/\?[^\s']*/g, '');
+      if (!/null|undefined|false/.test(settings.debug)) scope.console.log(text);
+    }
+
     var isListed =
       !place || origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
     return {
       url_: href,
-      origin_: parts[1],
+      origin_: withoutUser(parts[1]),
       isOurs_: !!isListed && !remembers(carrierURL),
       httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {
         if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {
-          carriers[carrierURL] = createCarrier(carrierURL, createChoice(names, origin), log);
+          carriers[carrierURL] = createCarrier(
+            carrierURL,
+            createChoice(wanted, isSupported, origin),
+            log
+          );
         }
         return carriers[carrierURL];
       },

@@ -29,6 +29,17 @@ export var hasByteStream = hasBinary && hasBody;
 /** Whether an answer can be read as text while it comes (IE 8 and 9 give it at the end). */
 export var hasTextStream = XHR && 'onprogress' in new XHR();
 
+// Where a URL has the name of a user and a password.
+var USER = /\/\/([^/]*)@/;
+
+/**
+ * @param {string} url
+ * @returns {string} the same without them
+ */
+export function withoutUser(url) {
+  return url.replace(USER, '//');
+}
+
 /**
  * @param {string} host
  * @returns {boolean} whether a request to it has gone by HTTP/2 or 3, where all tabs' requests share
@@ -94,12 +105,17 @@ function byXHR(url, body, type, isText, ondata, onend) {
  */
 function byFetch(url, body, type, isText, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
+  var user = USER.exec(url);
+  /** @type {Record<string, string>} */
+  var headers = { 'Content-Type': type };
+  // In a URL fetch refuses it. What is not ASCII is escaped there, as bytes of UTF-8.
+  if (user) headers.Authorization = 'Basic ' + scope.btoa(unescape(user[1]));
 
   scope
-    .fetch(url, {
+    .fetch(withoutUser(url), {
       method: 'POST',
       body: body,
-      headers: { 'Content-Type': type },
+      headers: headers,
       credentials: 'include',
       redirect: 'error',
       keepalive: type === LAST,

@@ -20,7 +20,7 @@ import { createLink } from './transports/websocket.js';
  * @property {(text: string) => void} log_
  * @property {() => void} flush_
  * @property {(data: any[]) => void} learn_
- * @property {(target: string, verb: string) => string} mark_
+ * @property {(verb: string, target?: string) => string} mark_
  * @property {(session: any) => void} add_
  * @property {(session: any) => void} ask_
  * @property {(parameters: any) => void} configure_
@@ -38,7 +38,8 @@ import { createLink } from './transports/websocket.js';
  * @property {(code: number, reason: string, wasClean: boolean, isFailed: boolean) => void} onclose_
  *   once
  * @property {(name: string, previous: string, reason: string) => void} ontransport_
- * @property {() => void} onplain_ nothing of ours answers: it may be a plain WebSocket
+ * @property {(isSure: boolean) => void} onplain_ nothing of ours answers: it may be a plain WebSocket;
+ *   of failed upgrades alone nobody knows why
  */
 
 var OPENING = 0;
@@ -62,7 +63,7 @@ var CLOSE_SECONDS = 10;
 var BRIEF_SECONDS = 0.5;
 var BRIEF_LIVES = 3;
 
-// Answers without our envelope to `open`, after which nobody of ours is there.
+// Answers without our envelope to `open`, or upgrades without it, after which nobody of ours is there.
 var TRIES = 3;
 
 // A native socket's parts (section 3): what was sent natively must fit below a proxy's limit, too.
@@ -161,7 +162,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function fail(reason, isFailed) {
     if (state === OVER) return;
-    if (!endedAt) carrier.log_(url + ': ' + reason);
+    if (!endedAt) carrier.log_(reason);
     leave();
     end(1006, '', false, isFailed);
   }
@@ -207,15 +208,21 @@ export function createSession(url, protocols, Native, carrier, sink) {
     flush();
   }
 
-  /** Nothing over HTTP is ours, nor was the upgrade: perhaps it is not an emulated WebSocket. */
-  function tryPlain() {
+  /**
+   * Open in the same way again after what was not ours. Where nothing ever was, it is perhaps not an
+   * emulated WebSocket.
+   *
+   * @param {(seconds: number) => void} again
+   */
+  function tryAgain(again) {
+    if (choice.reachedAt_ >= 0 || ++tries < TRIES) return again((pause = nextPause(pause)));
     try {
-      sink.onplain_();
+      sink.onplain_(choice.hasHTTP_());
       announce('websocket', 'plain');
       leave();
     } catch (error) {
       // There is no such class, or it is mixed content.
-      fail('failed');
+      fail('failed' + choice.explain_(''));
     }
   }
 
@@ -229,16 +236,15 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41/.test(error[1]);
     if (documents.opened) {
-      if (dialedAt) choice.fail_('websocket', dialedAt, 'late');
+      if (dialedAt) choice.fail_('websocket', dialedAt, link && 'late');
       // Not closed: see dial.
       link = undefined;
       open(documents.opened);
     } else if (isRefused) fail('refused');
     else if (documents.opening) ask(0);
     else if (error[1]) ask(error[3] || 2);
-    else if (++tries < TRIES) ask((pause = nextPause(pause)));
     // A development server may leave our upgrade without an answer: it is not waited for.
-    else tryPlain();
+    else tryAgain(ask);
   }
 
   // --- On a native socket --------------------------------------------------------------------
@@ -249,11 +255,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var secret = carrier.secret_;
     var ack = connection.taken_;
     var hasSaid = false;
-    var triedAt = (dialedAt = now());
+    dialedAt = now();
     var mine = createLink(
       Native,
       // The query may hold a token: it goes with the first request alone.
-      carrier.mark_(isResume ? url.split('?')[0] : url, 'ws').replace('http', 'ws'),
+      carrier.mark_('ws', isResume ? '' : url).replace('http', 'ws'),
       isResume ? ['emulation.resume'] : ['emulation.' + session.nonce_].concat(protocols),
       function () {
         if (isResume) sayHead([ack, session.nonce_]);
@@ -303,17 +309,19 @@ export function createSession(url, protocols, Native, carrier, sink) {
       onend();
     }
 
-    function onend() {
+    /** @param {any} [event] of the native socket, or what its constructor threw */
+    function onend(event) {
       if (link !== mine) return;
-      var wasLinked = isLinked;
+      if (isLinked) return lose();
       var wasProved = isProved;
       dropLink();
-      if (wasLinked) return lose();
-      if (!wasProved) choice.fail_('websocket', triedAt, 'unproved');
+      if (!wasProved) {
+        choice.fail_('websocket', dialedAt, (event && event.message) || 'unproved');
+      }
       // Its head may have made it the home for the server: the carrier names the session again.
       if (session.isHome_ && hasSaid) carrier.adopt_(session, 'lost');
       if (state === OPEN) recover();
-      else if (!choice.hasHTTP_() || tries >= TRIES) tryPlain();
+      else if (!choice.hasHTTP_()) tryAgain(dialLater);
       else if (!isAsked || wasProved) ask(0);
     }
   }
@@ -376,13 +384,15 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (state !== OPEN || session.isHome_ || link) return;
     if (carrier.isDead_) return fail('lost');
     if (hasResumed && choice.hasHTTP_()) return carrier.adopt_(session, 'lost');
-    after(hasResumed ? (pause = nextPause(pause)) : 0, retry);
+    dialLater(hasResumed ? (pause = nextPause(pause)) : 0);
     hasResumed = true;
   }
 
-  /** Try to go on over a native socket. */
-  function retry() {
-    if (state === OPEN && !link) dial();
+  /** @param {number} seconds to wait before a native socket is tried */
+  function dialLater(seconds) {
+    after(seconds, function () {
+      if (state !== OVER && !link) dial();
+    });
   }
 
   /** Send what there is to say, on a native socket at once. */
@@ -403,7 +413,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function announce(name, reason) {
     if (name === transport || endedAt) return;
-    carrier.log_(url + ': ' + name + ', ' + reason + choice.explain_(name));
+    carrier.log_(name + ', ' + reason + choice.explain_(name));
     tell(sink.ontransport_, name, transport, reason);
     transport = name;
   }
@@ -440,7 +450,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
     /** Begin to open: it is its turn. */
     begin_: function () {
       if (isAsked || dialedAt) return;
-      if ((choice.pick_() || choice.pick_()) !== 'websocket') return ask(0);
+      var best = choice.pick_() || choice.pick_();
+      if (!best) return fail('no transport' + choice.explain_(''));
+      if (best !== 'websocket') return ask(0);
       dial();
       after(BESIDE_SECONDS, function () {
         if (!isAsked && choice.hasHTTP_()) ask(0);

@@ -22,7 +22,6 @@ import { createSession } from './session.js';
  * The state of one WebSocket.
  *
  * @typedef {object} State
- * @property {any} socket_
  * @property {Target} target_
  * @property {number} readyState_
  * @property {string} protocol_
@@ -206,7 +205,9 @@ function createPrototype() {
     },
 
     get bufferedAmount() {
-      return bufferedAmount(stateOf(this));
+      var state = stateOf(this);
+      if (state.plain_) return state.plain_.bufferedAmount;
+      return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
     },
 
     get onopen() {
@@ -258,15 +259,79 @@ function createPrototype() {
       if (state.plain_) state.plain_.binaryType = value;
     },
 
-    /** @param {any} data */
+    /**
+     * WebSockets Standard, section 3.1.
+     *
+     * @param {any} data
+     */
     send: function (data) {
       var state = stateOf(this);
       if (!arguments.length) illegal();
-      sendData(state, data);
+      // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
+      var isBlob = /^(Blob|File)$/.test(classOf(data));
+      var buffer = /.(Array|View)$/.test(classOf(data)) ? data.buffer : data;
+      var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
+      if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
+        illegal();
+      }
+      var isBinary = isBlob || isBuffer;
+      if (!isBinary) data = wellFormed(toText(data));
+      // Step 1.
+      if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
+      if (state.plain_) return state.plain_.send(data);
+      // Step 2.
+      var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
+      if (isBlob) size = data.size;
+      if (state.readyState_ !== OPEN) {
+        state.lateBytes_ += size;
+        return;
+      }
+      var session = /** @type {Session} */ (state.session_);
+      if (isBuffer) {
+        // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
+        // transferred there can be no view.
+        data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
+      }
+      // A Blob keeps its place among the messages, and close() waits for it.
+      var type = isBinary ? BINARY : TEXT;
+      var message = session.connection_.send_(type, isBlob ? null : data, size);
+      if (isBlob) {
+        readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
+          if (!bytes) return session.fail_('Blob', true);
+          message.data_ = new Uint8Array(bytes);
+          session.flush_();
+        });
+      }
+      session.flush_();
     },
 
+    /** WebSockets Standard, section 3.1. Both arguments are optional: its `length` is 0. */
     close: function () {
-      closeSocket(stateOf(this), arguments[0], arguments[1]);
+      var state = stateOf(this);
+      var code = arguments[0];
+      var reason = arguments[1];
+      var hasCode = code !== undefined;
+      if (hasCode) {
+        // [Clamp] unsigned short: a half goes to the even one. Step 1 refuses what is out of range.
+        var given = +code;
+        code = Math.round(given);
+        if (code - given === 0.5) code -= code % 2;
+      }
+      reason = reason === undefined ? '' : wellFormed(toText(reason));
+      // Step 1.
+      if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
+        throw exception('InvalidAccessError', code);
+      }
+      // Step 2.
+      if (measure(reason, 0, 123).end_ < reason.length) {
+        throw exception('SyntaxError', reason);
+      }
+      // Step 3.
+      if (state.readyState_ > OPEN) return;
+      state.readyState_ = CLOSING;
+      var data = hasCode ? [code].concat(reason || []) : [];
+      if (state.plain_) state.plain_.close.apply(state.plain_, data);
+      else /** @type {Session} */ (state.session_).close_(data);
     },
   };
 }
@@ -297,60 +362,6 @@ function setHandler(socket, type, value) {
 }
 
 /**
- * @param {State} state
- * @returns {number}
- */
-function bufferedAmount(state) {
-  if (state.plain_) return state.plain_.bufferedAmount;
-  return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
-}
-
-/**
- * The steps of send() (WebSockets Standard, section 3.1).
- *
- * @param {State} state
- * @param {any} data
- */
-function sendData(state, data) {
-  // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
-  var isBlob = /^(Blob|File)$/.test(classOf(data));
-  var buffer = /.(Array|View)$/.test(classOf(data)) ? data.buffer : data;
-  var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
-  if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
-    illegal();
-  }
-  var isBinary = isBlob || isBuffer;
-  if (!isBinary) data = wellFormed(toText(data));
-  // Step 1.
-  if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
-  if (state.plain_) return state.plain_.send(data);
-  // Step 2.
-  var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
-  if (isBlob) size = data.size;
-  if (state.readyState_ !== OPEN) {
-    state.lateBytes_ += size;
-    return;
-  }
-  var session = /** @type {Session} */ (state.session_);
-  if (isBuffer) {
-    // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
-    // transferred there can be no view.
-    data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
-  }
-  // A Blob keeps its place among the messages, and close() waits for it.
-  var type = isBinary ? BINARY : TEXT;
-  var message = session.connection_.send_(type, isBlob ? null : data, size);
-  if (isBlob) {
-    readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
-      if (!bytes) return session.fail_('Blob', true);
-      message.data_ = new Uint8Array(bytes);
-      session.flush_();
-    });
-  }
-  session.flush_();
-}
-
-/**
  * @param {any} blob
  * @param {(bytes: any) => void} done with nothing where it cannot be read
  */
@@ -368,38 +379,6 @@ function readBlob(blob, done) {
 }
 
 /**
- * The steps of close() (WebSockets Standard, section 3.1).
- *
- * @param {State} state
- * @param {any} code
- * @param {any} reason
- */
-function closeSocket(state, code, reason) {
-  var hasCode = code !== undefined;
-  if (hasCode) {
-    // [Clamp] unsigned short: a half goes to the even one. Step 1 refuses what is out of range.
-    var given = +code;
-    code = Math.round(given);
-    if (code - given === 0.5) code -= code % 2;
-  }
-  reason = reason === undefined ? '' : wellFormed(toText(reason));
-  // Step 1.
-  if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
-    throw exception('InvalidAccessError', code);
-  }
-  // Step 2.
-  if (measure(reason, 0, 123).end_ < reason.length) {
-    throw exception('SyntaxError', reason);
-  }
-  // Step 3.
-  if (state.readyState_ > OPEN) return;
-  state.readyState_ = CLOSING;
-  var data = hasCode ? [code].concat(reason || []) : [];
-  if (state.plain_) state.plain_.close.apply(state.plain_, data);
-  else /** @type {Session} */ (state.session_).close_(data);
-}
-
-/**
  * @param {any} socket
  * @param {Target} target
  * @param {string[]} protocols
@@ -408,19 +387,16 @@ function closeSocket(state, code, reason) {
  * @returns {any} the socket
  */
 function connect(socket, target, protocols, Native, isForeign) {
-  /** @type {Record<string, any>} */
-  var handlers = {};
   /** @type {State} */
   var state = {
-    socket_: socket,
     target_: target,
     readyState_: CONNECTING,
     protocol_: '',
     binaryType_: 'blob',
     lateBytes_: 0,
-    handlers_: handlers,
+    handlers_: {},
     listener_: function (event) {
-      var handler = handlers[event.type];
+      var handler = state.handlers_[event.type];
       if (typeof handler === 'function' && handler.call(socket, event) === false) {
         event.preventDefault();
       }
@@ -473,12 +449,16 @@ function connect(socket, target, protocols, Native, isForeign) {
     });
   }
 
-  /** Go on with a plain native WebSocket. */
-  function usePlain() {
+  /**
+   * Go on with a plain native WebSocket.
+   *
+   * @param {boolean} [isNews] whether, if it opens, the next ones shall be plain from the beginning
+   */
+  function usePlain(isNews) {
     var plain = (state.plain_ = new Native(target.httpURL_.replace('http', 'ws'), protocols));
     plain.binaryType = state.binaryType_;
     plain.onopen = function () {
-      if (!isForeign) target.onplain_();
+      if (isNews) target.onplain_();
       opened(plain.protocol);
     };
     plain.onmessage = function (/** @type {MessageEvent} */ event) {

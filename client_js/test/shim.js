@@ -102,7 +102,7 @@ function createServer() {
 }
 
 /** Load the shim in a page of http://example.com/app/, whose server this is. */
-function createPage(server, { isOld = false, settings = {}, Native } = {}) {
+function createPage(server, { isOld = false, settings = {}, Native, log } = {}) {
   class XMLHttpRequest {
     constructor() {
       this.readyState = 0;
@@ -165,7 +165,7 @@ function createPage(server, { isOld = false, settings = {}, Native } = {}) {
       return timer;
     },
     clearInterval,
-    console,
+    console: log ? { log } : console,
     document: { querySelector: () => script, createElement: anchor },
     location: { href: 'http://example.com/app/page' },
     WebSocketEmulation: settings,
@@ -458,6 +458,35 @@ test('the origin that stands for another gets the requests, and the page does no
   assert.match(server.requests[0][1], /^http:\/\/b\.example\/chat\?/);
   socket.send('x');
   assert.equal((await next(socket, 'message')).origin, 'ws://a.example');
+});
+
+test('neither the origin of a message nor the console has a user and a password', async (t) => {
+  const lines = [];
+  const log = (line) => lines.push(line);
+  const page = createPage(createServer(), { settings: { debug: true }, log });
+  t.after(page.leave);
+  const socket = new page.WebSocket('ws://user:secret@example.com/app/chat');
+  assert.equal(socket.url, 'ws://user:secret@example.com/app/chat');
+  await next(socket, 'open');
+  socket.send('x');
+  assert.equal((await next(socket, 'message')).origin, 'ws://example.com');
+  assert.match(lines.join(), /^emulation: http:\/\/example\.com\/app\/chat: poll, opened;/);
+});
+
+test('the console shows no query, not even in a sentence of the engine', async (t) => {
+  const lines = [];
+  const log = (line) => lines.push(line);
+  const settings = { debug: true, transports: ['websocket', 'poll'] };
+  class Native {
+    constructor(url) {
+      throw new Error(`Refused to connect to '${url}': no.`);
+    }
+  }
+  const page = createPage(createServer(), { settings, log, Native });
+  t.after(page.leave);
+  await next(new page.WebSocket('/app/chat?token=secret'), 'open');
+  const said = `no websocket: Refused to connect to 'ws://example.com/app/chat': no.`;
+  assert.ok(lines[0].includes(said), lines[0]);
 });
 
 test('what goes natively is in parts that an upload could carry', async (t) => {

@@ -231,6 +231,32 @@ async def test_workers(servers: Servers, browser: Browser, kind: str, transport:
         assert start["transport"] == (None if transport == NATIVE else transport)
 
 
+TERMINATED = """async ([settings, url]) => {
+    const code = `
+        self.WebSocketEmulation = ${JSON.stringify(settings)};
+        importScripts("${location.origin}/emulation.js");
+        new WebSocket("${url}").onopen = () => postMessage("open");`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code])));
+    await new Promise((resolve) => { worker.onmessage = resolve; });
+    worker.terminate();
+}"""
+
+
+@pytest.mark.parametrize("transport", ["websocket", *HTTP])
+async def test_terminated_worker_says_nothing(
+    servers: Servers, browser: Browser, transport: str
+) -> None:
+    """Nothing runs in it any more: its session is waited for until `resume_time` is over."""
+    url = servers.get("tests.hostile.app:brief").url
+    token = secrets.token_hex(8)
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser) as page:
+            await page.goto(url)
+            address = url.replace("http", "ws") + f"/echo?token={token}"
+            await page.evaluate(TERMINATED, [{"transports": [transport]}, address])
+            assert await left(url, token) == [1006]
+
+
 @pytest.mark.parametrize("transport", [NATIVE, "stream"])
 async def test_two_realms(servers: Servers, browser: Browser, transport: str) -> None:
     """A socket is of the realm of its class; values and handlers may be of another."""

@@ -103,6 +103,13 @@ async def test_insecure_url_with_an_insecure_server(
 ) -> None:
     """It fails as any request that is blocked, and so does the next one."""
     origin = f"ws://{HOST}:{servers.get(EMULATED).port}"
-    async with opened(named, secure, {"transports": transports, "origins": [origin]}) as page:
+    settings = {"transports": transports, "origins": [origin], "debug": True}
+    async with opened(named, secure, settings) as page:
+        lines: list[str] = []
+        page.on("console", lambda message: lines.append(message.text))
         for _ in range(2):
             assert await page.evaluate(OUTCOME, f"{origin}/echo") == ["error", 1006]
+        if transports in ([], ["websocket"]):
+            # In the engine's own words.
+            said = "; no websocket: Failed to construct 'WebSocket': An insecure"
+            assert any(said in line for line in lines), lines

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
 import anyio
 import pytest
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
 from tests.support import recorded
 from tests.support.browser import new_page
@@ -188,11 +190,103 @@ async def test_console_names_the_directive_that_forbids(servers: Servers, browse
                 }"""
             )
             assert code == 1006
-            said = [line for line in lines if line.startswith("emulation: connect-src refused ")]
-            assert any(f"{base_of(url)}/echo?" in line for line in said)
-            assert any(f"{url}/echo?" in line for line in said)
-            assert not any("blank" in line for line in said)
+            said = {line for line in lines if " connect-src refused " in line}
+            refused = f"emulation: {url}/echo: connect-src refused "
+            # The query may hold a token.
+            assert said == {f"{refused}{url}/echo", f"{refused}{url.replace('http', 'ws')}/echo"}
 
 
-def base_of(url: str) -> str:
-    return url.replace("http", "ws")
+# What the console says of a socket: its URL with a query that holds a secret.
+DEBUG = """async (path) => {
+    WebSocketEmulation.debug = true;
+    const socket = new WebSocket(`${base}${path}?token=secret`);
+    const closed = once(socket, "close");
+    await Promise.race([once(socket, "open"), closed]);
+    socket.close();
+    await closed;
+}"""
+
+
+@asynccontextmanager
+async def debugging(
+    browser: Browser, url: str, head: str = HEADS["classic"], **options: Any
+) -> AsyncIterator[tuple[Page, list[str]]]:
+    """Yield a page, and what the shim says in its console."""
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, **options) as page:
+            lines: list[str] = []
+
+            def take(message: ConsoleMessage) -> None:
+                if message.text.startswith("emulation: "):
+                    lines.append(message.text)
+
+            page.on("console", take)
+            await load(page, url, head)
+            yield page, lines
+
+
+@pytest.mark.parametrize("transport", ["websocket", "stream", "sse", "xhr-stream", "poll"])
+@pytest.mark.parametrize("path", ["/echo", "/refuse"])
+async def test_console_says_nothing_of_a_query(
+    servers: Servers, browser: Browser, transport: str, path: str
+) -> None:
+    url = servers.get(EMULATED).url
+    async with debugging(browser, url, transports=[transport]) as (page, lines):
+        await page.evaluate(DEBUG, path)
+        assert any(line.startswith(f"emulation: {url}{path}: ") for line in lines), lines
+        assert not any("?" in line or "secret" in line for line in lines), lines
+
+
+ABSENT: dict[str, tuple[dict[str, Any], str]] = {
+    "not in the settings": ({"transports": ["stream", "poll"]}, ""),
+    "not in this engine": ({"missing": ["WebSocket"]}, ""),
+    "failed lately": ({}, "localStorage[`emulation:${location.origin} websocket`] = Date.now();"),
+}
+
+
+@pytest.mark.parametrize("reason", ABSENT)
+async def test_console_says_why_no_native_websocket_was_tried(
+    servers: Servers, browser: Browser, reason: str
+) -> None:
+    url = servers.get(EMULATED).url
+    options, script = ABSENT[reason]
+    head = f"<script>{script}</script>{HEADS['classic']}"
+    async with debugging(browser, url, head, **options) as (page, lines):
+        await page.evaluate(DEBUG, "/echo")
+        assert any(f": stream, opened; no websocket: {reason}" in line for line in lines), lines
+
+
+async def test_console_says_that_the_server_allows_no_native_websocket(
+    servers: Servers, browser: Browser
+) -> None:
+    url = servers.get("tests.apps.emulated.polling_app:app").url
+    # The socket that opens is not told before: the next one is.
+    async with debugging(browser, url, transports=["poll", "websocket"]) as (page, lines):
+        await page.evaluate(DEBUG, "/echo")
+        assert any("; no websocket: not on this server" in line for line in lines), lines
+
+
+async def test_only_a_native_websocket_and_no_such_class(
+    servers: Servers, browser: Browser
+) -> None:
+    """The page forbids what goes over HTTP: nothing is left, and nothing is sent."""
+    url = servers.get(EMULATED).url
+    options: dict[str, Any] = {"transports": ["websocket"], "missing": ["WebSocket"]}
+    async with debugging(browser, url, **options) as (page, lines):
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        seen = await page.evaluate(
+            """async () => {
+                WebSocketEmulation.debug = true;
+                const socket = new WebSocket(`${base}/echo`);
+                const types = [];
+                socket.onerror = socket.onclose = ({ type, code }) => types.push([type, code]);
+                await once(socket, "close");
+                return types;
+            }"""
+        )
+        assert [type for type, _ in seen] == ["error", "close"]
+        assert any("no transport; no websocket: not in this engine" in line for line in lines), (
+            lines
+        )
+        assert requests == []

@@ -30,10 +30,10 @@ import { queueTask } from '../tasks.js';
  */
 export function fromMessage(data) {
   if (typeof data !== 'string') return { type_: BINARY, data_: new Uint8Array(data) };
-  var isSpecial = data.charAt(0) === '\0';
+  var isSpecial = data[0] === '\0';
   if (isSpecial) data = data.slice(1);
-  if (!isSpecial || data.charAt(0) === '\0') return { type_: TEXT, data_: data };
-  var frame = data.charAt(0) === '[' && fromElement(fromJSON(data));
+  if (!isSpecial || data[0] === '\0') return { type_: TEXT, data_: data };
+  var frame = data[0] === '[' && fromElement(fromJSON(data));
   return frame && frame.type_ >= CLOSE ? frame : { type_: UNKNOWN, data_: null };
 }
 
@@ -44,7 +44,7 @@ export function fromMessage(data) {
 export function toMessage(frame) {
   var data = frame.data_;
   if (frame.type_ >= CLOSE) return '\0' + toJSON(toElement(frame));
-  if (typeof data === 'string') return data.charAt(0) === '\0' ? '\0' + data : data;
+  if (typeof data === 'string') return data[0] === '\0' ? '\0' + data : data;
   // Old engines send no views, and this may be one of a part.
   return new Uint8Array(data).buffer;
 }
@@ -57,7 +57,8 @@ export function toMessage(frame) {
  * @param {string[]} protocols
  * @param {() => void} onopen
  * @param {(frame: Frame) => void} onframe
- * @param {() => void} onend told once; never from within this function
+ * @param {(event: any) => void} onend told once, with what the constructor threw where it did; never from
+ *   within this function
  * @returns {Link}
  */
 export function createLink(Native, url, protocols, onopen, onframe, onend) {
@@ -69,7 +70,9 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
   } catch (error) {
     // Mixed content: it is as if it had failed.
     socket = { close: Object };
-    queueTask(onend);
+    queueTask(function () {
+      onend(error);
+    });
   }
   socket.binaryType = 'arraybuffer';
 
