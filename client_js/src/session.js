@@ -58,6 +58,9 @@ var PROBE_SECONDS = 3;
 // The server gives an application 30.
 var OPEN_SECONDS = 40;
 var CLOSE_SECONDS = 10;
+// A close that is not answered by then may be one whose answer stands still on the way: sooner than
+// a silence is noticed, it is asked for on a new connection.
+var CLOSE_AGAIN_SECONDS = 3;
 
 // What lives no longer, so many times on end, does not work.
 var BRIEF_SECONDS = 0.5;
@@ -84,6 +87,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var transport = '';
   var startedAt = now();
   var closingAt = 0;
+  var hasClosedAgain = false;
   // When the page was told that it is closed.
   var endedAt = 0;
   /** @type {(() => void)[]} */
@@ -484,6 +488,15 @@ export function createSession(url, protocols, Native, carrier, sink) {
         (isLost && time - lostAt > limit)
       ) {
         fail('timeout');
+      } else if (
+        closingAt &&
+        !endedAt &&
+        !hasClosedAgain &&
+        time - closingAt > CLOSE_AGAIN_SECONDS
+      ) {
+        hasClosedAgain = true;
+        if (isLinked) lose();
+        else if (session.isHome_) carrier.adopt_(session, 'lost');
       } else if (isLinked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
       else if (session.isHome_ && !link && !isTrying && choice.pick_() === 'websocket') dial();

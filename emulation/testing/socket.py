@@ -22,6 +22,8 @@ __all__ = ["EmulatedWebSocket", "Home", "Parameters", "WebSocket", "draw"]
 _PART_SIZE = 16_384
 # Section 11.
 _CLOSE_TIMEOUT = 10.0
+# A close that is not answered by then is asked for on another connection (section 11).
+_CLOSE_AGAIN = 3.0
 
 
 def draw() -> str:
@@ -228,8 +230,14 @@ class EmulatedWebSocket(WebSocket):
             loop = asyncio.get_running_loop()
             self.connection.send_close(loop.time(), code, reason)
             loop.call_later(_CLOSE_TIMEOUT, self._check_close)
+            again = loop.call_later(_CLOSE_AGAIN, self.drop)
             self.home.wake()
-        await self.wait(lambda: self._closed is not None, None)
+            try:
+                await self.wait(lambda: self._closed is not None, None)
+            finally:
+                again.cancel()
+        else:
+            await self.wait(lambda: self._closed is not None, None)
 
     async def switch(self, transport: str) -> None:
         if self._closed:

@@ -103,3 +103,13 @@ self.say = function (text, done) {
   };
   held.send(text);
 };
+
+/** Closes the socket of `hold`, and returns a promise of what comes of it. */
+self.hangUp = function () {
+  return new Promise(function (done) {
+    held.onclose = function (event) {
+      done([event.code, event.reason, event.wasClean]);
+    };
+    held.close(4000, 'enough');
+  });
+};

@@ -130,9 +130,7 @@ def marks(fault: Fault, transport: str) -> list[pytest.MarkDecorator]:
     # A stall takes 6 of the 10 seconds that a close may take: a busy machine has no room for more.
     if not fault.slow:
         return []
-    # Where the poll with the close is the one that stalls, the close often takes more than its ten
-    # seconds, and ends honestly with 1006: a defect to be mended, not one of every run.
-    is_full = transport == "poll" or transport != fault.transports[0]
+    is_full = transport != fault.transports[0]
     return [pytest.mark.alone, pytest.mark.full] if is_full else [pytest.mark.alone]
 
 
