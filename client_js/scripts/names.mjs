@@ -192,8 +192,8 @@ function cut(code, symbols) {
         rows.push(row);
         pieces.push(row);
         for (const { id, end } of left.shift()) {
-          // One keeps its name and is no symbol.
-          const symbol = symbolAt.get(id.start) ?? { rank: 0 };
+          // One keeps its name and is no symbol: the table cannot have its place, which is the first.
+          const symbol = symbolAt.get(id.start) ?? { rank: -1 };
           row.functions.push({ symbol, pieces: take(end) });
         }
         row.functions.sort((a, b) => a.symbol.rank - b.symbol.rank);
@@ -280,6 +280,7 @@ export function improve(code, symbols, footer, seconds) {
       row.functions = [...functions];
       const [moved] = row.functions.splice(Math.floor(Math.random() * functions.length), 1);
       row.functions.splice(Math.floor(Math.random() * functions.length), 0, moved);
+      row.functions.sort((a, b) => Math.min(a.symbol.rank, 0) - Math.min(b.symbol.rank, 0));
       return () => (row.functions = functions);
     }
     const symbol = pick(symbols);
