@@ -63,12 +63,14 @@ class WebSocketEmulation:
     `origins` are those whose pages may connect besides the application's own, as browsers serialise
     them ("https://example.com"), or "*". Requests that are not ours reach `app` untouched.
 
-    Raises TypeError or ValueError, in a sentence, for a senseless origin.
+    Raises TypeError or ValueError, in a sentence, for a senseless argument.
     """
 
     def __init__(
         self, app: App, *, origins: Iterable[str] = (), config: Config | None = None
     ) -> None:
+        if not callable(app):
+            raise TypeError(f"app={app!r} must be an ASGI application.")
         self.app = app
         if config is not None and not isinstance(config, Config):
             raise TypeError(f"config={config!r} must be an emulation.Config(...).")

@@ -53,6 +53,8 @@ class Config:
 
     # How long a session outlives its last authenticated request: a phone that changes networks or
     # passes a tunnel is back within this; a longer time keeps replay buffers of pages that left.
+    # What counts is at least 2 * `heartbeat` + 5, in which a page that is merely idle is heard: 35
+    # with the defaults.
     resume_time: float = 30.0
 
     # --- Opening ------------------------------------------------------------------------------

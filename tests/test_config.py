@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emulation import WebSocketEmulation
 from emulation.config import TRANSPORTS, Config, network
 
 TIMES = [field.name for field in dataclasses.fields(Config) if field.type == "float"]
@@ -30,6 +31,12 @@ def test_defaults_are_those_of_the_wire() -> None:
 
 def test_every_field_is_checked_by_its_kind() -> None:
     assert len(TIMES) + len(COUNTS) + len(LISTS) == len(dataclasses.fields(Config)) - 3
+
+
+@pytest.mark.parametrize("app", [None, "main:app"])
+def test_what_is_wrapped_is_an_application(app: Any) -> None:
+    with pytest.raises(TypeError, match="must be an ASGI application"):
+        WebSocketEmulation(app)
 
 
 def test_config_is_frozen_slotted_and_takes_keywords_only() -> None:

@@ -31,7 +31,10 @@ class Refused(EmulationError):
 
 
 class Closed(EmulationError):
-    """Say that the socket is closed, in the words of a page's close event."""
+    """Say that the socket is closed, in the words of a page's close event.
+
+    One that never opened says why, too.
+    """
 
     def __init__(self, code: int, reason: str, was_clean: bool) -> None:
         super().__init__(code, reason, was_clean)
@@ -41,7 +44,8 @@ class Closed(EmulationError):
 
     def __str__(self) -> str:
         manner = "cleanly" if self.was_clean else "not cleanly"
-        return f"closed {manner} with {self.code} {self.reason!r}"
+        cause = f": {self.__cause__}" if isinstance(self.__cause__, Failure) else ""
+        return f"closed {manner} with {self.code} {self.reason!r}{cause}"
 
 
 class Failure(EmulationError):

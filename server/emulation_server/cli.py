@@ -25,6 +25,8 @@ from emulation_server.settings import parse_address, parse_routes, read_file
 __all__ = ["main"]
 
 _ENVIRONMENT = "WEBSOCKET_EMULATION_"
+# As uvicorn has it, and with it `serve`.
+_CANNOT_LISTEN = 3
 
 app = typer.Typer(
     name="websocket-emulation",
@@ -186,7 +188,12 @@ def serve(
         _file("--backend-ca", help="The authorities of wss: backends, instead of the system's."),
     ] = None,
     backend_timeout: Annotated[
-        float, _option("--backend-timeout", help="Seconds for a backend's answer to the handshake.")
+        float,
+        _option(
+            "--backend-timeout",
+            help="Seconds for a backend's answer to the handshake.",
+            min=0.1,
+        ),
     ] = 20.0,
     heartbeat: Annotated[
         float,
@@ -196,7 +203,11 @@ def serve(
         float, _option("--poll-time", help="Seconds after which a poll is answered.")
     ] = 20.0,
     resume_time: Annotated[
-        float, _option("--resume-time", help="Seconds for which a page may be out of reach.")
+        float,
+        _option(
+            "--resume-time",
+            help="Seconds for which a page may be out of reach; at least two heartbeats and 5.",
+        ),
     ] = 30.0,
     send_timeout: Annotated[
         float, _option("--send-timeout", help="Seconds for which a page may take nothing.")
@@ -345,6 +356,9 @@ def lab(
         asyncio.run(_run_lab(Lab(server, host=host, port=port), turns, every))
     except KeyboardInterrupt:
         pass
+    except OSError as error:
+        typer.echo(f"The lab cannot listen at {host}, port {port}: {error.strerror}.", err=True)
+        raise typer.Exit(_CANNOT_LISTEN) from None
 
 
 @app.command()
@@ -401,6 +415,8 @@ def _lab_option(mode: str, text: str) -> tuple[str, object]:
             return name, kind(value)
         except ValueError:
             continue
+    if not isinstance(known[name].default, str):
+        raise ValueError(f"the mode {mode}, option {name}: {value!r} is no number.")
     return name, value
 
 

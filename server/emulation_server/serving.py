@@ -73,6 +73,8 @@ class _Main(uvicorn.Server):
         super().__init__(config)
         self.beside: _Beside | None = None
         self._operators: asyncio.Task[None] | None = None
+        self.is_alone = False
+        """Whether the operators' server could not be started, which ends this one too."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
@@ -83,14 +85,19 @@ class _Main(uvicorn.Server):
             await self.lifespan.shutdown()
             raise SystemExit(3) from None
         if self.beside is not None:
-            # An address that is taken ends the process: uvicorn raises SystemExit.
-            self._operators = asyncio.create_task(self.beside.serve())
+            self._operators = asyncio.create_task(self._serve_operators(self.beside))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         if self.beside is not None and self._operators is not None:
             self.beside.should_exit = True
             await self._operators
+
+    async def _serve_operators(self, beside: _Beside) -> None:
+        try:
+            await beside.serve()
+        except SystemExit:  # the address is taken; uvicorn has said so
+            self.is_alone = self.should_exit = True
 
 
 class _Beside(uvicorn.Server):
@@ -124,7 +131,7 @@ def run(settings: Settings) -> None:
     for prefix, backend in settings.routes.items():
         logger.info("in front of %s for %s", backend, prefix)
     main.run()
-    if not main.started:
+    if not main.started or main.is_alone:
         raise SystemExit(3)
 
 

@@ -21,7 +21,8 @@ from tests.support.servers import ROOT
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("examples/*/*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 DRAWINGS = {"mermaid"}
 
 
@@ -83,8 +84,18 @@ def test_make_has_the_target(command: list[str]) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
-    targets = LINK.findall(document.read_text())
-    assert not [target for target in targets if not (document.parent / target).exists()]
+    lost = []
+    for path, anchor in LINK.findall(FENCE.sub("", document.read_text())):
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            lost.append(f"{path}#{anchor}")
+    assert not lost
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what GitHub calls the headings of a document."""
+    headings = HEADING.findall(FENCE.sub("", document.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def module(name: str, source: str) -> Any:

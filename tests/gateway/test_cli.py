@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -36,8 +40,10 @@ MISTAKES = {
     ("serve", "ws://x", "--ssl-certfile", __file__): "no key or certificate in PEM",
     ("serve", "ws://x", "--log-level", "loud"): "loud",
     ("serve", "tests.gateway.test_cli:TIMEOUT"): "is no ASGI application, but 20.0",
+    ("serve", "ws://x", "--backend-timeout", "-1"): "greater than or equal to 0.1",
     ("lab", "unknown", "--to", "localhost:1"): "there is no mode",
     ("lab", "drop", "--to", "localhost:1", "--set", "x=1"): "has no option",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=x"): "'x' is no number",
     ("lab", "drop", "--to", "localhost:1", "--then", "unknown"): "there is no mode",
     ("lab", "drop", "--to", "localhost"): "give HOST:PORT",
 }
@@ -77,6 +83,47 @@ def test_help_teaches() -> None:
         "--config",
     ):
         assert part in result.output
+
+
+def test_missing_packages_are_named() -> None:
+    """Who installs the library without its extra has the command, too."""
+    program = (
+        "import sys; sys.modules['typer'] = None\n"
+        "from emulation_server.__main__ import main; main()"
+    )
+    environment = {**os.environ, **processes.SEARCH}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "pip install 'websocket-emulation[server]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "ws://x", "--port", "PORT"),
+        ("serve", "ws://x", "--port", "0", "--admin", "PORT"),
+        ("lab", "plain", "--to", "localhost:1", "--port", "PORT"),
+    ],
+    ids=" ".join,
+)
+def test_port_that_is_taken_is_named(arguments: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [argument.replace("PORT", port) for argument in arguments]
+        ended = subprocess.run(
+            [sys.executable, "-m", "emulation_server", *command],
+            env={**os.environ, **processes.SEARCH},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ended.returncode == 3, ended.stderr
+    assert port in ended.stderr and "address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_addresses() -> None:

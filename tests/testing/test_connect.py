@@ -64,6 +64,24 @@ async def test_nobody_listens(transport: str, monkeypatch: pytest.MonkeyPatch) -
             pass
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_application_without_the_middleware_is_told(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 404})
+            await send({"type": "http.response.body"})
+        else:
+            await send({"type": "websocket.accept"})
+
+    monkeypatch.setattr("emulation.testing.opening._PATIENCE", 0.2)
+    with pytest.raises(Closed, match=r"1006 '': .*not ours"):
+        async with connect("/", app=bare, transport=transport):
+            pass
+
+
 @every_transport
 async def test_subprotocol_and_headers_of_the_accept(site: Site, transport: str) -> None:
     url, offered = site.url + "/?choose=chat.v2", ["chat.v1", "chat.v2"]
