@@ -272,6 +272,18 @@ def serve(
         raise typer.BadParameter("Say in front of what: websocket-emulation serve ws://host:port")
     if is_app and ":" not in (target or ""):
         raise typer.BadParameter(f"{target!r} is neither a URL nor module:name.")
+    tls = _given(
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        ssl_keyfile_password=ssl_keyfile_password,
+        ssl_ca_certs=ssl_ca_certs,
+        ssl_cert_reqs=ssl_cert_reqs,
+        ssl_ciphers=ssl_ciphers,
+    )
+    if tls and not ssl_certfile:
+        # Nothing would be encrypted, without a word.
+        option = next(iter(tls)).replace("_", "-")
+        raise typer.BadParameter(f"--{option} is of no use without --ssl-certfile.")
     settings = Settings(
         routes={} if is_app else _checked(parse_routes, target, route),
         app=target if is_app and target else "",
@@ -288,14 +300,7 @@ def serve(
         access_log=access_log,
         timeout_keep_alive=timeout_keep_alive,
         limit_concurrency=limit_concurrency,
-        tls=_given(
-            ssl_keyfile=ssl_keyfile,
-            ssl_keyfile_password=ssl_keyfile_password,
-            ssl_certfile=ssl_certfile,
-            ssl_ca_certs=ssl_ca_certs,
-            ssl_cert_reqs=ssl_cert_reqs,
-            ssl_ciphers=ssl_ciphers,
-        ),
+        tls=tls,
         pass_host=pass_host,
         backend_ca=backend_ca,
         backend_timeout=backend_timeout,

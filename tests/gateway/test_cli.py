@@ -38,6 +38,7 @@ MISTAKES = {
     ("serve", "ws://x", "--ssl-certfile", "/nowhere"): "does not exist",
     ("serve", "ws://x", "--backend-ca", __file__): "certificate",
     ("serve", "ws://x", "--ssl-certfile", __file__): "no key or certificate in PEM",
+    ("serve", "ws://x", "--ssl-keyfile", __file__): "no use without --ssl-certfile",
     ("serve", "ws://x", "--log-level", "loud"): "loud",
     ("serve", "tests.gateway.test_cli:TIMEOUT"): "is no ASGI application, but 20.0",
     ("serve", "ws://x", "--backend-timeout", "-1"): "greater than or equal to 0.1",
