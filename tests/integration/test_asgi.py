@@ -75,18 +75,18 @@ def test_signature() -> None:
     parameters = inspect.signature(WebSocketEmulation).parameters
     assert list(parameters) == ["app", "origins", "config"]
     assert parameters["origins"].kind is parameters["config"].kind is inspect.Parameter.KEYWORD_ONLY
-    assert WebSocketEmulation(None).config == Config()  # type: ignore[arg-type]
+    assert WebSocketEmulation(Starlette()).config == Config()
     assert set(emulation.__all__) >= {"Config", "WebSocketEmulation"}
     senseless: Any
     for senseless in ({}, "x", Config):
         with pytest.raises(TypeError, match=r"must be an emulation\.Config"):
-            WebSocketEmulation(None, config=senseless)  # type: ignore[arg-type]
+            WebSocketEmulation(Starlette(), config=senseless)
 
 
 def test_without_asyncio() -> None:
     """What runs in another event loop says so, instead of a traceback of somebody else's."""
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    call = WebSocketEmulation(None)(  # type: ignore[arg-type]
+    call = WebSocketEmulation(Starlette())(
         {**scope, "query_string": f"emulation=open.{drawn()}".encode()},
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def test_import_touches_nothing() -> None:
     program = (
         "import sys, emulation; "
         "assert not {'uvicorn', 'sse_starlette', 'websockets'} & set(sys.modules), sys.modules; "
-        "emulation.WebSocketEmulation(None)"
+        "emulation.WebSocketEmulation(print)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=TIMEOUT)
 
