@@ -34,7 +34,9 @@ class Misuse:
     def __init__(self) -> None:
         self._kinds: dict[int, _Kind] = {}
 
-    def note(self, client: str, error: RemoteProtocolError, now: float) -> None:
+    def note(
+        self, client: str, error: RemoteProtocolError, now: float, what: str = "A request"
+    ) -> None:
         """Note a refusal, and log it unless one of its kind was logged just before."""
         level = _LEVELS.get(error.status)
         if level is None:
@@ -47,8 +49,8 @@ class Misuse:
             return
         logger.log(
             level,
-            "A request of %s was refused with %d: %s"
-            " (said once in %d s; %d more before, of %d clients)",
+            "%s of %s was refused with %d: %s (said once in %d s; %d more before, of %d clients)",
+            what,
             client or "an unknown address",
             error.status,
             error.text,

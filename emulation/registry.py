@@ -176,7 +176,7 @@ class Registry:
 
     def new_session(self, client: str) -> Session:
         """Make a session; `check_room` has found room for it."""
-        session = Session(self.config, self.limits, self.deadlines, client)
+        session = Session(self.config, self.limits, self.deadlines, self.misuse, client)
         self.sessions.add(session)
         self._clients[client] += 1
         session.on_over = self._on_over

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
     from emulation.carrier import Carrier
     from emulation.config import Config
     from emulation.deadlines import Deadlines, Look
+    from emulation.misuse import Misuse
     from emulation.protocol.handshake import Section
 
 __all__ = ["Disconnect", "Home", "Session", "limits_of"]
-
-logger = logging.getLogger("emulation.session")
 
 
 # How long an application may go on sending after a close that it has not been told of (seconds).
@@ -77,6 +75,7 @@ class Session:
         "_loop",
         "_lost",
         "_made_at",
+        "_misuse",
         "_receivers",
         "_senders",
         "_unaware_until",
@@ -106,13 +105,14 @@ class Session:
     )
 
     def __init__(
-        self, config: Config, limits: Limits, deadlines: Deadlines, client: str = ""
+        self, config: Config, limits: Limits, deadlines: Deadlines, misuse: Misuse, client: str
     ) -> None:
         self._loop = deadlines.loop
         self.id = secrets.token_hex(4)  # for logs: no authority
         self.client = client
         self.config = config
         self.deadlines = deadlines
+        self._misuse = misuse
         self.connection = Connection(limits)
         # Its place on the wire: the carrier, the number there, and the nonce that started it.
         self.carrier: Carrier | None = None
@@ -183,11 +183,6 @@ class Session:
     def note_open(self) -> None:
         """Note that the application has accepted."""
         diary.note_open(self, self._age)
-
-    @property
-    def _logged(self) -> dict[str, str]:
-        """What structured logs find of this session in each of its lines."""
-        return {"session": self.id}
 
     # --- The application's side -------------------------------------------------------------------
 
@@ -360,11 +355,10 @@ class Session:
         """End the session for what the page did wrong, with a close that says so."""
         if self.connection.state is not State.OPEN:
             return  # the page repeats its fault until it has our close
-        logger.warning(
-            "session %s: the page broke the protocol: %s", self.id, error.text, extra=self._logged
-        )
+        now = self._loop.time()
+        self._misuse.note(self.client, error, now, "A frame")
         self._why = f"its page broke the protocol: {error.text}"
-        self.connection.send_close(self._loop.time(), error.close_code, error.text)
+        self.connection.send_close(now, error.close_code, error.text)
         self._end(Disconnect(error.close_code, error.text))
 
     def fail(self, why: str, *, is_failed: bool = False) -> None:

@@ -41,6 +41,17 @@ async def test_a_flood_of_refusals_is_one_line(caplog: pytest.LogCaptureFixture)
     assert not any(secret in line or page.secret in line for line in said(caplog))
 
 
+async def test_a_flood_of_broken_sessions_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "emulation")
+    async with serving() as served:
+        for _ in range(20):
+            page = served.page("/echo")
+            await page.opened()
+            await page.upload(section(1, 2**53 - 1, 0))
+    [line] = [each.getMessage() for each in caplog.records if each.name.startswith("emulation")]
+    assert line.startswith("A frame of 127.0.0.1 was refused with 400: an acknowledgement of what")
+
+
 def test_what_was_not_said_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "emulation")
     misuse = Misuse()

@@ -124,8 +124,11 @@ def _check_binding(start: Start, binding: Binding, exchange: Exchange) -> None:
         set_by_us = {_name(value) for field, value in answered if field == b"set-cookie"}
         if _cookies(binding.cookie, set_by_us) == _cookies(first.cookie, set_by_us):
             return
-        if exchange.request.head.secret and exchange.find_carrier() is start.session.carrier:
-            return
+        if exchange.request.head.secret:
+            carrier = exchange.find_carrier()
+            # A native socket that has not sent its head has named its carrier in its URL alone.
+            if carrier is start.session.carrier or carrier.key == start.key:
+                return
     raise bound_to_another()
 
 

@@ -155,6 +155,7 @@ plans = st.lists(st.sampled_from(ACTIONS), max_size=14)
 @settings(PLAYED, max_examples=50, derandomize=True)
 @example(["dial", "listen", "say the head", "lose the native socket", "accept"], 2)
 @example(["open", "set a cookie", "accept"], 1)
+@example(["dial", "set a cookie"], 2)
 @given(plans, st.sampled_from([1, 2]))
 def test_any_order(actions: list[str], number: int) -> None:
     asyncio.run(play(actions, number))
