@@ -71,7 +71,6 @@ typedef struct {
     int status;
     size_t left, need;
     uint64_t idle_since;
-    bool is_reused;
     buffer in, out;
     buffer again; /* the request on a connection that is used again, should it be closed meanwhile */
     struct client *client;
@@ -286,7 +285,7 @@ static void flush(conn *which) {
                             MSG_NOSIGNAL);
         if (size < 0) {
             if (errno == EAGAIN) break;
-            if (!which->is_reused) die("send: %s", strerror(errno));
+            if (!which->again.size) die("send: %s", strerror(errno));
             done = which->out.size; /* on_gone sends it again */
             break;
         }
@@ -316,9 +315,8 @@ static void request(conn *which, const char *method, const char *path, const cha
     if (type) print(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, size);
     append(out, "\r\n", 2);
     if (size) append(out, body, size);
-    which->is_reused = which->idle_since != 0;
     which->again.size = 0;
-    if (which->is_reused) append(&which->again, out->data, out->size);
+    if (which->idle_since) append(&which->again, out->data, out->size);
     which->state = HEAD;
     flush(which);
 }
@@ -1112,14 +1110,13 @@ static size_t parse(conn *which, const char *data, size_t size) {
 static void on_gone(conn *which, const char *why) {
     /* Servers close connections that nobody uses; the next request opens another one. One that was
      * sent in the moment of the close goes again, as browsers have it (RFC 9112 section 9.3.1). */
-    if (which->state == HEAD && which->is_reused && !which->in.size) {
+    if (which->state == HEAD && which->again.size && !which->in.size) {
         buffer again = which->again;
         which->again = (buffer){0};
         close_conn(which);
         open_conn(which);
         append(&which->out, again.data, again.size);
         release(&again);
-        which->is_reused = false;
         which->state = HEAD;
         flush(which);
         return;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import math
 from itertools import count
 from typing import Any, Protocol
 
@@ -135,9 +136,7 @@ class Patience:
         What has come whole is read without any.
         """
         self._seconds = 0.0
-        for task in list(self._ends):
-            del self._ends[task]
-            task.cancel()
+        self.check(math.inf)
 
     def __contains__(self, task: asyncio.Task[Any]) -> bool:
         """Tell whether the task still has time: it has not been cancelled from here."""

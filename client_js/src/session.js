@@ -87,7 +87,6 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var transport = '';
   var startedAt = now();
   var closingAt = 0;
-  var hasClosedAgain = false;
   // When the page was told that it is closed.
   var endedAt = 0;
   /** @type {(() => void)[]} */
@@ -372,6 +371,13 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (link) link.send_(document(['ack', connection.tell_()]));
   }
 
+  /** Ask for the server's close on another connection. */
+  function closeAgain() {
+    if (endedAt) return;
+    if (isLinked) lose();
+    else if (session.isHome_) carrier.adopt_(session, 'lost');
+  }
+
   /** Go on after the native socket was lost. */
   function lose() {
     dropLink();
@@ -481,22 +487,16 @@ export function createSession(url, protocols, Native, carrier, sink) {
     tick_: function (silence, limit, isTrying) {
       var time = now();
       var isLost = state === OPEN && !session.isHome_ && !isLinked;
-      if (connection.isClosing_() && !closingAt) closingAt = time;
+      if (connection.isClosing_() && !closingAt) {
+        closingAt = time;
+        after(CLOSE_AGAIN_SECONDS, closeAgain);
+      }
       if (
         (state === OPENING && time - startedAt > OPEN_SECONDS) ||
         (closingAt && !endedAt && time - closingAt > CLOSE_SECONDS) ||
         (isLost && time - lostAt > limit)
       ) {
         fail('timeout');
-      } else if (
-        closingAt &&
-        !endedAt &&
-        !hasClosedAgain &&
-        time - closingAt > CLOSE_AGAIN_SECONDS
-      ) {
-        hasClosedAgain = true;
-        if (isLinked) lose();
-        else if (session.isHome_) carrier.adopt_(session, 'lost');
       } else if (isLinked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
       else if (session.isHome_ && !link && !isTrying && choice.pick_() === 'websocket') dial();

@@ -230,14 +230,9 @@ class EmulatedWebSocket(WebSocket):
             loop = asyncio.get_running_loop()
             self.connection.send_close(loop.time(), code, reason)
             loop.call_later(_CLOSE_TIMEOUT, self._check_close)
-            again = loop.call_later(_CLOSE_AGAIN, self.drop)
+            loop.call_later(_CLOSE_AGAIN, self._close_again)
             self.home.wake()
-            try:
-                await self.wait(lambda: self._closed is not None, None)
-            finally:
-                again.cancel()
-        else:
-            await self.wait(lambda: self._closed is not None, None)
+        await self.wait(lambda: self._closed is not None, None)
 
     async def switch(self, transport: str) -> None:
         if self._closed:
@@ -358,6 +353,10 @@ class EmulatedWebSocket(WebSocket):
         self.connection.check(asyncio.get_running_loop().time())
         if self.connection.state is State.FAILED:
             self.fail(Failure("the server did not answer the close"))
+
+    def _close_again(self) -> None:
+        if self._closed is None:
+            self.drop()
 
     def _end(self) -> Closed:
         closed = self._closed or Closed(1006, "", False)

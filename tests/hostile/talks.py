@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from tests.support import recorded
+from tests.support.browser import new_page
 from tests.support.numbered import Sender, message
 
 SCRIPT = Path(__file__).parent / "talk.js"
@@ -58,6 +61,19 @@ class Held:
         handle = await self.page.wait_for_function("() => self.closeCode")
         code: int = await handle.json_value()
         return code
+
+
+@asynccontextmanager
+async def holding(
+    browser: Browser, server_url: str, lab_url: str, transports: Sequence[str] | None = None
+) -> AsyncIterator[Held]:
+    """Hold a socket of a new page, which has had an echo through the laboratory."""
+    async with new_page(browser, transports=transports, script=SCRIPT) as page:
+        await page.goto(lab_url)
+        held = Held(page, server_url)
+        await held.open()
+        await held.say()
+        yield held
 
 
 async def converse(page: Page, server_url: str, count: int) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.hostile import talks
-from tests.support.browser import new_page
 from tests.support.faults import LabBefore
 from tests.support.servers import Servers
 
@@ -68,11 +67,7 @@ async def test_a_session_goes_on(
     lab = lab_before(server.url)
     order = change.transports or (["stream", "poll"] if change.before == "stream" else None)
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, transports=order, script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url, order) as held:
             assert await held.transport() == change.before
             lab.set_mode(change.mode, **change.options)
             lab.drop_connections()

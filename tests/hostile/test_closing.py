@@ -13,7 +13,6 @@ from emulation.testing import TRANSPORTS, connect
 from emulation_server.lab.relay import Exchange, Mode, hold
 from emulation_server.lab.wire import Answer
 from tests.hostile import talks
-from tests.support.browser import new_page
 from tests.support.faults import LabBefore
 from tests.support.servers import Servers
 
@@ -56,18 +55,13 @@ async def test_it_is_clean(
     servers: Servers, browser: Browser, lab_before: LabBefore, transport: str
 ) -> None:
     server = servers.get(APPLICATION)
-    lab = lab_before(server.url)
     freezer = Freezer()
-    lab.set_mode(freezer)
+    lab = lab_before(server.url, freezer)
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, transports=[transport], script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url, [transport]) as held:
             assert await held.transport() == transport
             await freezer.freeze()
-            assert await page.evaluate("hangUp()") == [4000, "enough", True]
+            assert await held.page.evaluate("hangUp()") == [4000, "enough", True]
     assert lab.counts["stalled"] == 1
 
 
@@ -76,9 +70,8 @@ async def test_it_is_clean_in_the_python_client(
     servers: Servers, lab_before: LabBefore, transport: str
 ) -> None:
     server = servers.get(APPLICATION)
-    lab = lab_before(server.url)
     freezer = Freezer()
-    lab.set_mode(freezer)
+    lab = lab_before(server.url, freezer)
     with anyio.fail_after(TIMEOUT):
         async with connect(f"{lab.url}/echo", transport=transport) as ws:
             await ws.send("hello")

@@ -38,14 +38,9 @@ async def test_a_foreign_answer_makes_no_plain_socket(
     servers: Servers, browser: Browser, lab_before: LabBefore, status: int
 ) -> None:
     server = servers.get(APPLICATION)
-    lab = lab_before(server.url)
-    lab.set_mode(FirstUpgrades(count=TRIES - 1, status=status))
+    lab = lab_before(server.url, FirstUpgrades(count=TRIES - 1, status=status))
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, transports=["websocket"], script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url, ["websocket"]) as held:
             assert await held.transport() == "websocket"
 
 
@@ -54,8 +49,7 @@ async def test_a_plain_socket_says_nothing_of_the_next_one(
 ) -> None:
     """The server may have been away for a moment, and no answer of an upgrade can be read."""
     server = servers.get(APPLICATION)
-    lab = lab_before(server.url)
-    lab.set_mode(FirstUpgrades(count=TRIES, status=502))
+    lab = lab_before(server.url, FirstUpgrades(count=TRIES, status=502))
     with anyio.fail_after(TIMEOUT):
         async with new_page(browser, transports=["websocket"], script=talks.SCRIPT) as page:
             await page.goto(lab.url)

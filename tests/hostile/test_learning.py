@@ -40,11 +40,7 @@ async def test_polls_become_shorter_than_what_cuts_them(
     server = servers.get(APPLICATION)
     lab = lab_before(server.url, mode, limit=limit)
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, transports=["poll"], script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url, ["poll"]) as held:
             for _ in range(PATIENCE):
                 await anyio.sleep(0.1)
                 polls = requests(lab, "poll")

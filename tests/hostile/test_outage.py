@@ -7,7 +7,6 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.hostile import talks
-from tests.support.browser import new_page
 from tests.support.faults import LabBefore
 from tests.support.servers import Servers
 
@@ -26,11 +25,7 @@ async def test_an_outage_is_no_storm(
     server = servers.get(APPLICATION)
     lab = lab_before(server.url)
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url) as held:
             before = len(lab.log)
             lab.set_mode("drop", until=1, probability=1)
             lab.drop_connections()

@@ -15,7 +15,6 @@ from emulation.testing import TRANSPORTS
 from emulation_server.lab import LabThread
 from tests.hostile import talks
 from tests.support import recorded
-from tests.support.browser import new_page
 from tests.support.faults import LabBefore
 from tests.support.servers import Server, Servers, running
 
@@ -39,11 +38,7 @@ async def held(
     """Hold a socket that is open over a transport, before which no other comes."""
     order = TRANSPORTS[TRANSPORTS.index(transport) :]
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, transports=order, script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            socket = talks.Held(page, server.url)
-            await socket.open()
-            await socket.say()
+        async with talks.holding(browser, server.url, lab.url, order) as socket:
             assert await socket.transport() == transport
             yield socket
 

@@ -7,7 +7,6 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.hostile import talks
-from tests.support.browser import new_page
 from tests.support.faults import LabBefore
 from tests.support.servers import Servers
 
@@ -24,14 +23,10 @@ async def test_a_native_socket_takes_over_when_the_network_changes(
     lab = lab_before(server.url)
     lab.set_mode("strip")
     with anyio.fail_after(TIMEOUT):
-        async with new_page(browser, script=talks.SCRIPT) as page:
-            await page.goto(lab.url)
-            held = talks.Held(page, server.url)
-            await held.open()
-            await held.say()
+        async with talks.holding(browser, server.url, lab.url) as held:
             assert await held.transport() == "stream"
             lab.set_mode("plain")
-            await page.evaluate("dispatchEvent(new Event('online'))")
+            await held.page.evaluate("dispatchEvent(new Event('online'))")
             while await held.transport() != "websocket":
                 await held.say()
             for number in range(20):
