@@ -86,7 +86,7 @@ typedef struct client {
     char tail[MARK];                /* the end of what was searched, for a mark that was cut */
     unsigned tail_size;
     uint64_t attach, uploads;
-    uint64_t sent, sent_bytes, credit_bytes, credit_frames;
+    uint64_t sent, sent_bytes, credit_bytes, credit_frames, largest_upload;
     uint64_t received, received_told, unacknowledged_bytes;
     buffer down_frames, up_frames;
     size_t down_offset;
@@ -549,7 +549,7 @@ static void upload_ours(client *c) {
     put_head(&body, c, ++c->uploads);
     uint64_t sent = c->sent;
     put_section(&body, c, c->pending ? sent + 1 : 0);
-    put_parts(c, 512 * 1024 - 64);
+    put_parts(c, c->largest_upload - 64);
     if (c->pending && c->sent == sent) {
         /* No credit: only the acknowledgement goes. */
         put_head(&body, c, c->uploads);
@@ -695,6 +695,7 @@ static uint64_t member(const char *text, const char *name) {
 static void take_frames(client *c, uint64_t frames, size_t size) {
     c->received += frames;
     c->unacknowledged_bytes += size;
+    if (protocol == OUR_POLL) return; /* its answers are read whole, and the next poll tells it */
     if (c->received - c->received_told >= ACK_FRAMES || c->unacknowledged_bytes >= ACK_BYTES)
         c->owes_upload = true;
 }
@@ -710,6 +711,7 @@ static void check_head(client *c, const char *text, uint64_t wanted_number) {
 static void take_opened(client *c, const char *text) {
     c->credit_bytes = member(text, "\"bytes\":");
     c->credit_frames = member(text, "\"frames\":");
+    c->largest_upload = member(text, "\"upload\":");
 }
 
 /* Take a document of an answer; `is_down` where it came on a downstream. */

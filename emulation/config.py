@@ -101,8 +101,8 @@ class Config:
     body_timeout: float = 30.0
 
     # The body of one upload. nginx refuses more than 1 MiB by default; half of it leaves room for
-    # whatever wraps it.
-    max_upload: int = 512 * KIB
+    # whatever wraps it. With what stands around its parts, a message of 1 MiB fits into two.
+    max_upload: int = 516 * KIB
 
     # The body of one answer to a poll: it is read whole, and memory is taken for it at both ends.
     max_batch: int = 1 * MIB

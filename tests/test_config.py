@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_wire() -> None:
     config = Config()
     assert (config.heartbeat, config.poll_time, config.resume_time) == (15.0, 20.0, 30.0)
     assert (config.part_size, config.max_message_size) == (65_536, 16 * 1024 * 1024)
-    assert (config.window_bytes, config.max_upload) == (1024 * 1024, 512 * 1024)
+    assert (config.window_bytes, config.max_upload) == (1024 * 1024, 516 * 1024)
     assert config.transports == TRANSPORTS
     assert config.max_upload < config.max_body < 1024 * 1024
 

@@ -385,9 +385,9 @@ def frame_to_json(frame: Frame) -> bytes:
     if kind == DOCUMENT:
         return payload if type(payload) is bytes else _encode_json(payload).encode("ascii")
     if kind == TEXT:
-        return _encode_string(payload.decode()).encode("ascii")
+        return _encode_string(str(payload, "utf-8")).encode("ascii")
     if kind == TEXT_PART:
-        return b'["t",%s]' % _encode_string(payload.decode()).encode("ascii")
+        return b'["t",%s]' % _encode_string(str(payload, "utf-8")).encode("ascii")
     if kind == CLOSE:
         close: list[str | int] = ["c"]
         if payload:

@@ -65,8 +65,8 @@ _MOVES: Final[dict[tuple[State, _Move], State]] = {
 # The most bytes that a code point has in UTF-8: no part of a text can be shorter.
 _MAX_CODE_POINT: Final = 4
 
-# Most connections never have a part: they share this one, which nobody adds to.
-_NO_PIECES: Final = bytearray()
+# Parts shorter than this are gathered in one piece of memory, for there may be very many.
+_SHORT_PART: Final = 4096
 
 # A message as its receiver gets it, with the bytes of payload that it had on the wire.
 Message = tuple[str | bytes, int]
@@ -111,6 +111,7 @@ class Connection:
         "_part_size",
         "_pieces",
         "_pieces_kind",
+        "_pieces_size",
         "_unacknowledged_bytes",
         "ack_told",
         "acknowledged",
@@ -151,8 +152,9 @@ class Connection:
         self.ack_told = 0
         self._bytes_told = 0
         self.bytes_taken = 0
-        # Of a message in parts, what has come; one piece of memory, for parts may be tiny.
-        self._pieces = _NO_PIECES
+        # Of a message in parts, what has come, and how long that is. Most have none: None is small.
+        self._pieces: list[bytes | bytearray] | None = None
+        self._pieces_size = 0
         self._pieces_kind = 0
         self.inbox: list[Message] = []
         # What has been taken and does not wait for the application; the credit is a window more.
@@ -240,15 +242,16 @@ class Connection:
     def _send_parts(self, kind: int, payload: bytes) -> None:
         part = TEXT_PART if kind == TEXT else BINARY_PART
         start, size = 0, len(payload)
+        view = memoryview(payload)  # not copied before they are written
         while size - start > self._part_size:
             end = start + self._part_size
             if kind == TEXT:
                 # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
                 while payload[end] & 0xC0 == 0x80:
                     end -= 1
-            self._frames.append((part, payload[start:end]))
+            self._frames.append((part, view[start:end]))
             start = end
-        self._frames.append((kind, payload[start:]))
+        self._frames.append((kind, view[start:]))
 
     def send_close(self, now: float, code: int | None = None, reason: str = "") -> None:
         """Number a close behind all that was sent; raises LocalProtocolError as close_payload does,
@@ -402,18 +405,14 @@ class Connection:
         )
 
     def _complete(self, kind: int, payload: bytes) -> Message:
-        pieces = self._pieces or bytearray()
-        self._check_size(len(pieces) + len(payload))
+        size = self._pieces_size + len(payload)
+        self._check_size(size)
         self._check_kind(kind)
-        pieces += payload
-        try:
-            message = _decode(pieces) if kind == TEXT else bytes(pieces)
-        except RemoteProtocolError:
-            # The pieces of a message at fault stay, so that its repeat is at fault again.
-            del pieces[len(pieces) - len(payload) :]
-            raise
+        # A fault leaves the pieces as they are, so that the repeat of its frame is at fault again.
+        whole = b"".join((*(self._pieces or ()), payload))
+        message = _decode(whole) if kind == TEXT else whole
         self._discard_pieces()
-        return message, len(pieces)
+        return message, size
 
     def _take_part(self, kind: int, payload: bytes) -> None:
         if kind not in (TEXT_PART, BINARY_PART):
@@ -422,10 +421,18 @@ class Connection:
         whole = TEXT if kind == TEXT_PART else BINARY
         if self._pieces_kind:
             self._check_kind(whole)
-        pieces = self._pieces or bytearray()
-        self._check_size(len(pieces) + len(payload))
-        pieces += payload
-        self._pieces, self._pieces_kind = pieces, whole
+        size = self._pieces_size + len(payload)
+        self._check_size(size)
+        if self._pieces is None:
+            self._pieces = []
+        pieces = self._pieces
+        if len(payload) >= _SHORT_PART:
+            pieces.append(payload)
+        elif pieces and isinstance(last := pieces[-1], bytearray):
+            last += payload
+        else:
+            pieces.append(bytearray(payload))
+        self._pieces_size, self._pieces_kind = size, whole
         self._pass(len(payload))
 
     def _check_kind(self, kind: int) -> None:
@@ -453,7 +460,8 @@ class Connection:
             self._frames.append(unsent[0])
 
     def _discard_pieces(self) -> None:
-        self._pieces = _NO_PIECES
+        self._pieces = None
+        self._pieces_size = 0
         self._pieces_kind = 0
 
     def next_message(self) -> str | bytes | None:

@@ -1,8 +1,9 @@
 """Frames: the unit on the wire (docs/protocol.md section 3).
 
 A frame is a pair `(kind, payload)`. The payload of a numbered frame is bytes: UTF-8 of a text, the
-bytes of a binary message, or the body of a close frame as RFC 6455 section 5.5.1 has it. A document
-is a list on its way in, and its JSON text, as bytes, on its way out.
+bytes of a binary message, or the body of a close frame as RFC 6455 section 5.5.1 has it; of a part
+on its way out it is a view of the whole message. A document is a list on its way in, and its JSON
+text, as bytes, on its way out.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ class NativeHome:
             if kind in (TEXT_PART, BINARY_PART):
                 await self._native.send(_SPECIAL + '["part"]')
             if kind in (TEXT, TEXT_PART):
-                text = payload.decode()
+                text = str(payload, "utf-8")
                 await self._native.send(_SPECIAL + text if text.startswith(_SPECIAL) else text)
             elif kind in (BINARY, BINARY_PART):
                 await self._native.send(payload)

@@ -656,14 +656,14 @@ def _parse(text: str) -> Frame:
     return frame_from_json(value)
 
 
-def _event(kind: int, payload: bytes) -> Event:
+def _event(kind: int, payload: bytes | memoryview) -> Event:
     """Make the message that is this numbered frame."""
     if kind == TEXT or kind == TEXT_PART:
-        text = payload.decode()
+        text = str(payload, "utf-8")
         return {"type": "websocket.send", "text": "\0" + text if text[:1] == "\0" else text}
     if kind == CLOSE:
         return _spoken((CLOSE, payload))
-    return {"type": "websocket.send", "bytes": payload}
+    return {"type": "websocket.send", "bytes": bytes(payload)}
 
 
 def _spoken(frame: Frame) -> Event:

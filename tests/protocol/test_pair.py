@@ -190,7 +190,7 @@ class Play:
         assert connection.unacknowledged_bytes < bound
         queued = sum(size for _, size in connection.inbox)
         assert queued == connection.unreceived_bytes
-        assert queued + len(connection._pieces) <= bound
+        assert queued + connection._pieces_size <= bound
         assert len(connection.inbox) <= LIMITS.window_frames
         assert not connection._pieces or connection.close_taken is None
 
