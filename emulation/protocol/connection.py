@@ -120,6 +120,7 @@ class Connection:
         "close_taken",
         "credit",
         "inbox",
+        "is_hinted",
         "limits",
         "owes_credit",
         "received",
@@ -167,6 +168,8 @@ class Connection:
         self._bytes_due = limits.window_bytes >> 2 or 1
         self._frames_due = limits.window_frames >> 2 or 1
         self.owes_credit = False
+        # Whether the credit was last told where it may be lost: see `hint_credit`.
+        self.is_hinted = False
         self.close_taken: tuple[int | None, str] | None = None
         self._close_deadline: float | None = None
 
@@ -506,7 +509,15 @@ class Connection:
         self._bytes_due = self._most_passed + (limits.window_bytes >> 2 or 1)
         self._frames_due = self._frames_passed + (limits.window_frames >> 2 or 1)
         self.owes_credit = False
+        self.is_hinted = False
         return self.granted
+
+    def hint_credit(self) -> Credit:
+        """Return the credit for an answer that may be lost: it is to be told again until
+        `tell_credit`."""
+        credit = self.tell_credit()
+        self.is_hinted = True
+        return credit
 
     @property
     def owes_ack(self) -> bool:

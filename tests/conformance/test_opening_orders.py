@@ -40,6 +40,8 @@ class Player:
         self._held: list[tuple[bytes, str]] = []
         self._released: tuple[bytes, str] | None = None
         self._native: Native | None = None
+        # Whether the native socket has said that nothing is decided, or what was.
+        self._is_undecided = self._is_told = False
 
     async def act(self, action: str) -> None:
         """Do one thing, if there is a way to do it."""
@@ -62,6 +64,7 @@ class Player:
             headers = {"cookie": self._cookie}
             dialing = dial(self.page, self.nonce, headers=headers)
             self._native = await self._stack.enter_async_context(dialing)
+            self._is_undecided = self._is_told = False
         elif action == "listen" and self._native is not None:
             await self._listen(self._native)
         elif action == "say the head" and self._native is not None and self.page.secret:
@@ -92,15 +95,17 @@ class Player:
 
     async def _listen(self, native: Native) -> None:
         """Read what the server says of the decision, or that it is not there yet."""
-        while True:
+        while not self._is_told and (self.has_decided or not self._is_undecided):
             words = await native.receive()
             if words[0] == "secret":
                 _, self.page.secret, self.page.node = words
             elif words[0] in ("opened", "refused"):
                 self.told.append([words[0], self.number, words[2]])
-                return
-            elif words[0] in ("hello", "gone", "error"):
-                return
+                self._is_told = True
+            elif words[0] in ("gone", "error"):
+                self._is_told = True
+            elif words[0] == "hello":
+                self._is_undecided = True
 
     async def _lose(self) -> None:
         if self._native is not None:

@@ -251,6 +251,37 @@ async def test_credit_is_told_at_a_quarter_and_on_every_attach(form: str) -> Non
         quiet.leave()
 
 
+@FORMS
+async def test_credit_in_an_answer_is_told_again_until_it_goes_down(form: str) -> None:
+    """An answer may be lost, and of an upload that was sent twice one is thrown away."""
+    async with serving(window_frames=16) as served:
+        page = served.page("/puppet", form=form)
+        endpoint = await served.play(page)
+        said = section(1, 0, 1), *[text("x")] * 4
+        await page.upload(*said, number=7)
+        await endpoint.texts(4)
+        for again in (said, (section(1),), (section(1, 0, 5), text("x"))):
+            answer = await page.upload(*again)
+            assert credits(answer.frames)[-1][1] == 20
+        async with page.stream() as downstream:
+            await downstream.until(DOCUMENT, "credit")
+            assert credits(downstream.frames) == [[1024 * 1024 + 4, 20]]
+            answer = await page.upload(section(1))
+            assert answer.status == (204 if form == "binary" else 200)
+            # From an answer, it goes down with whatever goes down next.
+            await endpoint.texts(1)
+            answer = await page.upload(section(1, 0, 6), *[text("x")] * 4)
+            await endpoint.texts(4)
+            await until_granted(downstream, 25)
+        endpoint.leave()
+
+
+async def until_granted(downstream: Downstream, frames: int) -> None:
+    with anyio.fail_after(10):
+        while credits(downstream.frames)[-1][1] < frames:
+            assert await downstream.more()
+
+
 async def both_credits(downstream: Downstream) -> None:
     with anyio.fail_after(10):
         while not all(credits(numbered_of(downstream, socket)) for socket in (1, 2)):
@@ -390,9 +421,11 @@ async def test_when_204_is_the_answer(served: Served) -> None:
         assert (await page.upload(section(1))).status == 200
         page.form = "binary"
         await endpoint.texts(2)
-        # Two of eight is a quarter: the credit is to be told, once.
-        told = await page.upload(section(1))
-        assert told.status == 200 and credits(told.frames)[-1][1] == 10
+        # Two of eight is a quarter: the credit is to be told, until it has been told down.
+        for _ in range(2):
+            told = await page.upload(section(1))
+            assert told.status == 200 and credits(told.frames)[-1][1] == 10
+        assert credits((await page.poll(document("wait", 0), section(1))).frames)[-1][1] == 10
         assert (await page.upload(section(1))).status == 204
         endpoint.leave()
 

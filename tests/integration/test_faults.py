@@ -171,6 +171,20 @@ async def converse(url: str, server_url: str, transport: str, *switches: str) ->
     return transports
 
 
+@pytest.mark.parametrize("transport", HTTP)
+async def test_credit_comes_although_half_of_the_answers_are_lost(
+    servers: Servers, lab_before: LabBefore, transport: str
+) -> None:
+    """Each upload is answered twice, and the first answer, which told the credit, thrown away."""
+    lab = lab_before(servers.get("tests.apps.emulated.raw_app:app").url, "dup")
+    message = "x" * (8 * 1024 * 1024)
+    with anyio.fail_after(TIMEOUT):
+        async with connect(f"{lab.url}/echo", transport=transport) as ws:
+            await ws.send(message)
+            assert await ws.receive(None) == message
+    assert lab.counts["duplicated"] > 8
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_socket_goes_on_whose_head_was_lost(
     servers: Servers, lab_before: LabBefore, transport: str
