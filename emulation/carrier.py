@@ -40,7 +40,10 @@ class Downstream(Protocol):
         """The number of frames written so far, the head included."""
 
     def push(self) -> None:
-        """Write what there is, unless a write is under way; never waits."""
+        """Write what there is, at the end of this turn of the loop; never waits."""
+
+    def flush(self) -> None:
+        """Write what there is, now where that is possible; never waits."""
 
     def finish(self) -> None:
         """Write `end` and nothing more; never waits."""
@@ -66,6 +69,7 @@ class Carrier:
         "_gone",
         "_greet",
         "_heard",
+        "_is_held",
         "_loop",
         "_on_empty",
         "_pinged",
@@ -120,6 +124,8 @@ class Carrier:
         self._dirty: dict[Session, None] = {}
         # Sessions that a new downstream still has to be told the ack and credit of.
         self._greet: dict[Session, None] = {}
+        # Whether what is said waits for the end of a turn: see `hold`.
+        self._is_held = False
         # What the newest attach names, and what of it there is not.
         self.named: Sequence[int] = ()
         self._gone: list[int] = []
@@ -187,8 +193,18 @@ class Carrier:
     def wake(self, session: Session) -> None:
         """Note that the session has something to say, and say it where nobody is writing."""
         self._dirty[session] = None
-        if self.downstream is not None:
+        if self.downstream is not None and not self._is_held:
             self.downstream.push()
+
+    def hold(self) -> None:
+        """Let what is said wait for `release`, at most a turn of the loop later."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Say what has been said since `hold`, at once."""
+        self._is_held = False
+        if self._dirty and self.downstream is not None:
+            self.downstream.flush()
 
     def note_over(self) -> None:
         """Note that a session is over: without another one the downstream is not needed."""

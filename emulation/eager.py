@@ -1,10 +1,10 @@
 """Write to a parked request for whoever has something to say, who must neither wait nor be hurt.
 
-What is said in one turn of the loop goes out together at its end. Where `send` is the server's own,
-it is run there and then, in no task at all: waking a task for each of many requests costs more than
-what is written. It is different where a middleware stands between: some put deadlines around
-`send`, which belong to the task that runs; a task of the request does the writing there. So it does
-where `send` would wait for a slow reader.
+What is said in one turn of the loop goes out together at its end, or at once where nothing would be
+put together. Where `send` is the server's own, it is run in no task at all: waking a task for each
+of many requests costs more than what is written. It is different where a middleware stands between:
+some put deadlines around `send`, which belong to the task that runs; a task of the request does the
+writing there. So it does where `send` would wait for a slow reader.
 """
 
 from __future__ import annotations
@@ -81,6 +81,14 @@ class Writer:
             self._loop.call_soon(self._write)
         else:
             run_beside(self._run(None))
+
+    def write_now(self) -> None:
+        """Send all that is said, at once where the server's own `send` allows it; never waits."""
+        if self._is_plain and not self._is_writing:
+            self._is_writing = True
+            self._write()
+        else:
+            self.write_soon()
 
     def _write(self) -> None:
         """Send all there is, as far as nothing waits."""

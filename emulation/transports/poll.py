@@ -56,6 +56,10 @@ class Poll:
         if self._carrier.has_news:
             self.finish()
 
+    def flush(self) -> None:
+        """Answer if there is something to say: see Downstream."""
+        self.push()
+
     def finish(self) -> None:
         """Answer with what there is, which may be nothing: see Downstream."""
         if not self.answered.done():

@@ -114,6 +114,10 @@ class EventStream:
         """Let the response go on: see Downstream."""
         self._wake.set()
 
+    def flush(self) -> None:
+        """Let the response go on: see Downstream."""
+        self._wake.set()
+
     def finish(self) -> None:
         """Write `end` and nothing more: see Downstream."""
         self._is_ending = True

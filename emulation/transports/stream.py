@@ -78,6 +78,11 @@ class Stream(Writer):
         if not self._is_over:
             self.write_soon()
 
+    def flush(self) -> None:
+        """Write what there is, now: see Downstream."""
+        if not self._is_over:
+            self.write_now()
+
     def finish(self) -> None:
         """Write `end` and nothing more: see Downstream."""
         self._is_ending = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
@@ -23,6 +24,14 @@ async def upload(exchange: Exchange) -> None:
     carrier = exchange.find_carrier()
     request = exchange.request
     unknown = carrier.take_sections(request.sections)
+    if any(one.frames for one in request.sections):
+        # What applications answer in the next turn of the loop goes out together with this answer:
+        # the client, or the proxy in front, is woken once.
+        carrier.hold()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            carrier.release()
     downstream = carrier.downstream
     attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
     if exchange.is_binary and not unknown and _took_all(request, carrier):
@@ -48,7 +57,10 @@ def _took_all(request: Request, carrier: Carrier) -> bool:
         return False  # what was cut off the body is not taken
     connections = []
     for one in request.sections:
-        connection = carrier.sessions[one.socket].connection
+        session = carrier.sessions.get(one.socket)
+        if session is None:
+            return False
+        connection = session.connection
         if (
             connection.owes_credit
             or connection.is_hinted

@@ -423,6 +423,25 @@ async def test_no_upload_waits_for_the_application(form: str) -> None:
         endpoint.leave()
 
 
+@FORMS
+async def test_what_is_answered_at_once_goes_before_the_answer_to_the_upload(
+    served: Served, form: str
+) -> None:
+    page = served.page(form=form)
+    await page.opened()
+    async with page.stream(attach=7) as downstream:
+        await downstream.until(DOCUMENT, "credit")
+        # Each comes while the application waits for it.
+        for number in range(1, 4):
+            answer = await page.upload(section(1, 0, number), text(f"{number}"))
+            frames = await downstream.until_text(f"{number}")
+            if form == "binary":
+                written = answer.headers["emulation"].split()[3:]
+            else:
+                written = [str(count) for count in (answer.document("written") or [])[1:]]
+            assert written == ["7", str(len(frames))]
+
+
 async def until_credit(downstream: Downstream, frames: int) -> None:
     """Read until the credit in frames has grown so far."""
     with anyio.fail_after(TIMEOUT):
