@@ -513,11 +513,12 @@ class Connection:
         return self.granted
 
     def hint_credit(self) -> Credit:
-        """Return the credit for an answer that may be lost: it is to be told again until
-        `tell_credit`."""
-        credit = self.tell_credit()
-        self.is_hinted = True
-        return credit
+        """Return the credit for an answer that may be lost: what was owed is to be told again
+        until `tell_credit`."""
+        if self.owes_credit:
+            self.tell_credit()
+            self.is_hinted = True
+        return self.granted
 
     @property
     def owes_ack(self) -> bool:
