@@ -311,8 +311,7 @@ class Carrier:
         greet = bool(self._greet) and self._greet.pop(session, self) is None
         written = max(session.written, connection.acknowledged)
         numbered = connection.frames_after(written, max_bytes)
-        is_due = greet or connection.owes_credit or connection.is_hinted
-        credit = is_due and not connection.is_over
+        credit = (greet or connection.owes_credit) and not connection.is_over
         if numbered or credit or greet:
             first = written + 1 if numbered else 0
             frames.append(section(session.number, connection.tell_ack(), first))

@@ -1,7 +1,7 @@
 """Write to a parked request for whoever has something to say, who must neither wait nor be hurt.
 
-What is said in one turn of the loop goes out together at its end, or at once where nothing would be
-put together. Where `send` is the server's own, it is run in no task at all: waking a task for each
+What is said in one turn of the loop goes out together at its end, or at once for who has waited for
+that end. Where `send` is the server's own, it is run in no task at all: waking a task for each
 of many requests costs more than what is written. It is different where a middleware stands between:
 some put deadlines around `send`, which belong to the task that runs; a task of the request does the
 writing there. So it does where `send` would wait for a slow reader.

@@ -120,7 +120,6 @@ class Connection:
         "close_taken",
         "credit",
         "inbox",
-        "is_hinted",
         "limits",
         "owes_credit",
         "received",
@@ -168,8 +167,6 @@ class Connection:
         self._bytes_due = limits.window_bytes >> 2 or 1
         self._frames_due = limits.window_frames >> 2 or 1
         self.owes_credit = False
-        # Whether the credit was last told where it may be lost: see `hint_credit`.
-        self.is_hinted = False
         self.close_taken: tuple[int | None, str] | None = None
         self._close_deadline: float | None = None
 
@@ -497,7 +494,10 @@ class Connection:
 
     @property
     def granted(self) -> Credit:
-        """How far the other side may send by now; it never falls."""
+        """How far the other side may send by now; it never falls.
+
+        Told where it may be lost, it is still owed.
+        """
         limits = self.limits
         return Credit(
             self._most_passed + limits.window_bytes, self._frames_passed + limits.window_frames
@@ -509,15 +509,6 @@ class Connection:
         self._bytes_due = self._most_passed + (limits.window_bytes >> 2 or 1)
         self._frames_due = self._frames_passed + (limits.window_frames >> 2 or 1)
         self.owes_credit = False
-        self.is_hinted = False
-        return self.granted
-
-    def hint_credit(self) -> Credit:
-        """Return the credit for an answer that may be lost: what was owed is to be told again
-        until `tell_credit`."""
-        if self.owes_credit:
-            self.tell_credit()
-            self.is_hinted = True
         return self.granted
 
     @property

@@ -116,7 +116,7 @@ class EventStream:
 
     def flush(self) -> None:
         """Let the response go on: see Downstream."""
-        self._wake.set()
+        self.push()
 
     def finish(self) -> None:
         """Write `end` and nothing more: see Downstream."""

@@ -63,7 +63,6 @@ def _took_all(request: Request, carrier: Carrier) -> bool:
         connection = session.connection
         if (
             connection.owes_credit
-            or connection.is_hinted
             or connection.received < one.first + len(one.frames) - 1
             or connection.state is State.FAILED
         ):
@@ -83,8 +82,8 @@ def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
         connection = session.connection
         frames.append(section(number, connection.tell_ack(), 0))
         if not connection.is_over:
-            # A proxy that sent the upload twice throws one of the answers away.
-            frames.append(counts("credit", *connection.hint_credit()))
+            # Still owed: a proxy that sent the upload twice throws one of the answers away.
+            frames.append(counts("credit", *connection.granted))
         if session.ended_badly and connection.numbered == connection.acknowledged:
             frames.append(session.gone)
     return frames

@@ -258,7 +258,7 @@ async def test_credit_in_an_answer_is_told_again_until_it_goes_down(form: str) -
         page = served.page("/puppet", form=form)
         endpoint = await served.play(page)
         said = section(1, 0, 1), *[text("x")] * 4
-        await page.upload(*said, number=7)
+        await page.upload(*said)
         await endpoint.texts(4)
         for again in (said, (section(1),), (section(1, 0, 5), text("x"))):
             answer = await page.upload(*again)
@@ -270,16 +270,10 @@ async def test_credit_in_an_answer_is_told_again_until_it_goes_down(form: str) -
             assert answer.status == (204 if form == "binary" else 200)
             # From an answer, it goes down with whatever goes down next.
             await endpoint.texts(1)
-            answer = await page.upload(section(1, 0, 6), *[text("x")] * 4)
+            await page.upload(section(1, 0, 6), *[text("x")] * 4)
             await endpoint.texts(4)
-            await until_granted(downstream, 25)
+            await downstream.until_credit(25)
         endpoint.leave()
-
-
-async def until_granted(downstream: Downstream, frames: int) -> None:
-    with anyio.fail_after(10):
-        while credits(downstream.frames)[-1][1] < frames:
-            assert await downstream.more()
 
 
 async def both_credits(downstream: Downstream) -> None:

@@ -162,6 +162,12 @@ class Downstream:
     async def until_text(self, message: str) -> list[Frame]:
         return await self.until(TEXT, message.encode())
 
+    async def until_credit(self, frames: int) -> None:
+        """Read until the credit in frames has grown so far."""
+        with anyio.fail_after(TIMEOUT):
+            while max((told[2] for told in documents(self.frames, "credit")), default=0) < frames:
+                assert await self.more()
+
     async def until_end(self) -> list[Frame]:
         """Read to `end`, and check that nothing follows."""
         with anyio.fail_after(TIMEOUT):

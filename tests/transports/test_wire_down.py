@@ -15,7 +15,6 @@ from tests.session.stage import Served, neighbour, serving
 from tests.session.wire import (
     FORMS,
     TIMEOUT,
-    Downstream,
     by_socket,
     close,
     documents,
@@ -415,7 +414,7 @@ async def test_no_upload_waits_for_the_application(form: str) -> None:
         async with page.stream() as downstream:
             await downstream.until(DOCUMENT, "credit")
             assert await endpoint.texts(4) == ["1", "2", "3", "4"]
-            await until_credit(downstream, 12)
+            await downstream.until_credit(12)
             answer = await page.upload(section(1, 0, 9), *messages[8:], close(1000, "done"))
             assert answer.status in (200, 204)
             assert await endpoint.texts(8) == [str(number) for number in range(5, 13)]
@@ -440,16 +439,6 @@ async def test_what_is_answered_at_once_goes_before_the_answer_to_the_upload(
             else:
                 written = [str(count) for count in (answer.document("written") or [])[1:]]
             assert written == ["7", str(len(frames))]
-
-
-async def until_credit(downstream: Downstream, frames: int) -> None:
-    """Read until the credit in frames has grown so far."""
-    with anyio.fail_after(TIMEOUT):
-        while True:
-            credits = documents(downstream.frames, "credit")
-            if credits and credits[-1][2] >= frames:
-                return
-            assert await downstream.more()
 
 
 async def test_a_parked_poll_tells_the_credit() -> None:
