@@ -11,12 +11,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from emulation.config import TRANSPORTS
-from emulation.testing.exceptions import Closed, Refused
-from emulation.testing.http import Headers
-from emulation.testing.native import NATIVE, open_native
-from emulation.testing.serving import serve
-from emulation.testing.shared import Carrier
-from emulation.testing.socket import WebSocket
+
+try:
+    from emulation.testing.exceptions import Closed, Refused
+    from emulation.testing.http import Headers
+    from emulation.testing.native import NATIVE, open_native
+    from emulation.testing.serving import serve
+    from emulation.testing.shared import Carrier
+    from emulation.testing.socket import WebSocket
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("emulation"):
+        raise
+    raise ModuleNotFoundError(
+        f"emulation.testing needs packages that are not installed ({error.name}). "
+        "Install them:  pip install 'websocket-emulation[testing]'",
+        name=error.name,
+    ) from error
 
 __all__ = [
     "NATIVE",

@@ -55,3 +55,12 @@ def test_fixtures_run_a_test_over_each_transport(tmp_path: Path) -> None:
         timeout=100,
     )
     assert f"{2 * len(TRANSPORTS)} passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_missing_packages_are_named() -> None:
+    """Who installs the library without its extra has this module, too."""
+    program = "import sys; sys.modules['h11'] = None; import emulation.testing"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert "pip install 'websocket-emulation[testing]'" in ended.stderr.splitlines()[-1]
