@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emulation.config import Config
@@ -103,6 +103,12 @@ class WebSocketEmulation:
             await self.app(scope, self._listen(receive), send)
         else:
             await self.app(scope, receive, send)
+
+    @property
+    def routes(self) -> Sequence[Any]:
+        """The routes of the wrapped application, which Starlette's Mount asks for to make URLs."""
+        routes: Sequence[Any] = getattr(self.app, "routes", ())
+        return routes
 
     def go_down(self) -> None:
         """Close every session with 1012 and end what is parked, as a signal to the server does.

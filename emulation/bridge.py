@@ -255,7 +255,11 @@ class Start:
             if message is None:
                 message = event.get("text")
                 if message is None:
-                    raise LocalProtocolError("'websocket.send' needs 'bytes' or 'text'")
+                    return  # uvicorn sends nothing then, and says nothing
+                if not isinstance(message, str):
+                    raise TypeError("'text' of 'websocket.send' must be a str")
+            elif isinstance(message, str):
+                raise TypeError("'bytes' of 'websocket.send' must not be a str")
             if not self.session.offer(message):
                 await self._send_later(message)
         elif self.decision is None:

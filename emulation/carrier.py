@@ -80,6 +80,7 @@ class Carrier:
         "downstream",
         "key",
         "lasted",
+        "live",
         "look",
         "lost",
         "made_by",
@@ -112,6 +113,8 @@ class Carrier:
         self._deadlines = deadlines
         self._on_empty = on_empty
         self.sessions: dict[int, Session] = {}
+        # How many of them are not over: there may be thousands of graves.
+        self.live = 0
         self.downstream: Downstream | None = None
         # The nonce of the socket whose first try made this carrier.
         self.made_by = ""
@@ -164,6 +167,13 @@ class Carrier:
 
     # --- Sockets ----------------------------------------------------------------------------------
 
+    def add(self, session: Session) -> None:
+        """Take in a session that has its number here."""
+        self.sessions[session.number] = session
+        self.live += 1
+        if session.connection.is_over:
+            self.note_over()
+
     def adopt(self, session: Session) -> None:
         """Make this carrier the session's home."""
         if not session.connection.is_over:
@@ -208,7 +218,8 @@ class Carrier:
 
     def note_over(self) -> None:
         """Note that a session is over: without another one the downstream is not needed."""
-        if all(other.connection.is_over for other in self.sessions.values()):
+        self.live -= 1
+        if not self.live:
             self._empty_since = self._loop.time()
             self._deadlines.watch(self, self._empty_since + _EMPTY_SECONDS)
 
@@ -386,7 +397,7 @@ class Carrier:
                 session.fail("its page has not been heard of for the resume time")
         if self.downstream is not None:
             self.downstream.finish()
-        if all(session.connection.is_over for session in self.sessions.values()):
+        if not self.live:
             self._on_empty(self)
         else:
             # The others are at home on native sockets, which have their own watch.

@@ -25,6 +25,7 @@ _LEVELS: Final = {
     411: logging.WARNING,
     413: logging.WARNING,
     415: logging.WARNING,
+    431: logging.WARNING,
 }
 
 

@@ -133,7 +133,8 @@ class OriginPolicy:
         decision = self._decide(scope, seen, verb)
         if not decision.is_allowed:
             self._log.refusal(seen, self._unbelieved(scope, seen))
-        elif is_plain:
+        elif is_plain and sum(len(value) for value in same if value) <= _MAX_SIZE:
+            # Servers may take headers of any size: what is remembered is bounded in bytes, too.
             if len(self._passed) >= _REMEMBERED:
                 self._passed.clear()
             self._passed[same] = decision

@@ -139,10 +139,13 @@ class Registry:
 
     def _drop_empty_carriers(self) -> None:
         for carrier in list(self.carriers.values()):
-            if carrier.downstream is None and not any(
-                not session.connection.is_over for session in carrier.sessions.values()
-            ):
+            if carrier.downstream is None and not carrier.live and not self._is_awaited(carrier):
                 self.drop_carrier(carrier)
+
+    def _is_awaited(self, carrier: Carrier) -> bool:
+        """Tell whether its first socket is about to say, on a native socket, which one it is."""
+        start = self.starts.get(carrier.made_by)
+        return start is not None and not start.session.connection.is_over
 
     # --- Sessions ---------------------------------------------------------------------------------
 
@@ -195,9 +198,7 @@ class Registry:
         self.check_place(carrier, number)
         session.carrier = carrier
         session.number = number
-        carrier.sessions[number] = session
-        if session.connection.is_over:
-            carrier.note_over()
+        carrier.add(session)
 
     def place_by_nonce(self, carrier: Carrier, number: int, nonce: str) -> Session | None:
         """Give its number to a session whose page's head was lost with its native socket.
@@ -218,8 +219,7 @@ class Registry:
         """Raise as `place` does where there is no place of this number on the carrier."""
         if number < 1 or number in carrier.sessions:
             raise _used_twice()
-        live = sum(not kept.connection.is_over for kept in carrier.sessions.values())
-        if live >= self.config.max_sessions_per_carrier:
+        if carrier.live >= self.config.max_sessions_per_carrier:
             text = "too many sockets of one carrier"
             raise RemoteProtocolError(429, CloseCode.POLICY_VIOLATION, text)
 

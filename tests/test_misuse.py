@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,25 @@ from tests.session.wire import section, text
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "emulation.misuse"]
+
+
+async def test_an_address_has_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Where a proxy is believed, the client's address is what X-Forwarded-For says."""
+
+    def forwarded(app: Any) -> Any:
+        async def told(scope: Any, receive: Any, send: Any) -> None:
+            client = ("192.0.2.1\x85A LINE OF MINE " + "x" * 1000, 0)
+            await app({**scope, "client": client}, receive, send)
+
+        return told
+
+    caplog.set_level(logging.INFO, "emulation")
+    async with serving(outside=forwarded) as served:
+        page = served.page()
+        assert (await page.request("POST", page.url("send"), b"\x80")).status == 400
+    (line,) = said(caplog)
+    assert line.isprintable() and len(line) < 300
+    assert line.startswith("A request of 192.0.2.1\\x85A LINE OF MINE x")
 
 
 async def test_a_flood_of_refusals_is_one_line(caplog: pytest.LogCaptureFixture) -> None:

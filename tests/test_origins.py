@@ -55,6 +55,17 @@ def allowed(origin: str) -> Decision:
     return Decision(True, origin.encode("ascii"))
 
 
+def test_what_passed_is_remembered_in_bounds() -> None:
+    """Servers may take a Host of any size from a client who says that its page is ours."""
+    policy = OriginPolicy()
+    for number in range(50):
+        host = f"{number}." + "x" * 100_000
+        assert policy.check(scope(APP, host, site="same-origin"), "send") == allowed(APP)
+        assert policy.check(scope(APP, str(number), site="same-origin"), "send") == allowed(APP)
+    kept = sum(len(part) for key in policy._passed for part in key if part is not None)
+    assert len(policy._passed) == 50 and kept < 10_000
+
+
 # --- Without configuration ------------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Binding
+from emulation.exceptions import RemoteProtocolError
+from emulation.protocol.close import CloseCode
 
 if TYPE_CHECKING:
     from emulation.bridge import Scope
@@ -36,6 +38,13 @@ _REQUEST_ONLY = frozenset(
 )
 
 _REQUEST_KINDS = (b"sec-ch-", b"sec-fetch-")
+
+# What is kept of the request for as long as its socket may be asked for again (bytes): what nginx
+# takes by default, while some servers take headers without end.
+_MAX_BINDING = 32 * 1024
+
+# Longer than any address, with its zone.
+_MAX_ADDRESS = 64
 
 
 def websocket_scope(
@@ -74,19 +83,30 @@ def websocket_scope(
 
 
 def binding_of(scope: Scope, query: bytes) -> Binding:
-    """Return what another try of the same socket must have in common with this request."""
+    """Return what another try of the same socket must have in common with this request.
+
+    Raises RemoteProtocolError with 431 where that is too long to be kept.
+    """
     found = {b"origin": b"", b"cookie": b"", b"authorization": b""}
     for name, value in scope["headers"]:
         if name in found:
             # HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
             found[name] = b"; ".join(filter(None, (found[name], value)))
     path = scope.get("raw_path") or scope["path"].encode()
-    return Binding(
+    binding = Binding(
         found[b"origin"], path.partition(b"?")[0], query, found[b"cookie"], found[b"authorization"]
     )
+    if sum(map(len, binding)) > _MAX_BINDING:
+        text = "query, cookies and authorization are too long"
+        raise RemoteProtocolError(431, CloseCode.POLICY_VIOLATION, text)
+    return binding
 
 
 def client_of(scope: Scope) -> str:
     """Return the address of the client, "" where the server does not know it."""
     client = scope.get("client")
-    return client[0] if client else ""
+    address: str = client[0] if client else ""
+    # Behind a proxy it may be what X-Forwarded-For says: no line of its own in a log.
+    if len(address) > _MAX_ADDRESS or not (address.isascii() and address.isprintable()):
+        return ascii(address[:_MAX_ADDRESS])[1:-1]
+    return address

@@ -35,6 +35,7 @@ from emulation.protocol.handshake import (
     is_token,
     parse_request_head,
 )
+from emulation.registry import unknown_carrier
 from emulation.session import Session
 from emulation.transports.opening import begin, bound_to_another, opened, secret_of
 from emulation.transports.scope import binding_of, client_of, websocket_scope
@@ -539,10 +540,16 @@ class NativeSocket(Writer):
 
     def _take_head(self, payload: list[Any]) -> None:
         """Learn which socket this is; raises RemoteProtocolError for a wrong secret."""
+        if self._has_head:
+            # The sessions of two would both be at home here, and one of them watched by nobody.
+            raise _broken("a second head")
         head = parse_request_head([(DOCUMENT, payload)])
         carrier = self.carrier
         if head.secret or carrier is None:
             carrier = self._find_carrier(head)
+        elif self.registry.carriers.get(self.key) is not carrier:
+            raise unknown_carrier()  # its page has not been heard of for too long
+        self._has_head = True
         if len(payload) > 5:
             self.carrier = carrier
             self._resumed_number = head.number
@@ -551,7 +558,6 @@ class NativeSocket(Writer):
             raise _broken("a head without a start")
         session = self.start.session
         self.registry.place(session, carrier, head.number)
-        self._has_head = True
         if self.session is None and self._is_told:
             # An open over HTTP was answered too, and the page has chosen this socket.
             self.settle(session)

@@ -266,6 +266,24 @@ async def test_a_head_that_comes_twice_changes_nothing(served: Served) -> None:
     endpoint.leave()
 
 
+@pytest.mark.parametrize("socket", [1, 2])
+async def test_a_native_socket_resumes_one_socket(served: Served, socket: int) -> None:
+    """A session that came second would be at home on it, and watched by nobody, for ever."""
+    page = served.page("/puppet")
+    endpoints = [await served.play(page, number) for number in (1, 2)]
+    async with resumed(page) as native:
+        await native.until("resumed")
+        await native.say("head", 1, page.secret, socket, page.node, 0)
+        assert (await native.until("error"))[1] == 400
+        await native.until_closed()
+    sections = (section(1), section(2))
+    for number, endpoint in enumerate(endpoints, 1):
+        await endpoint.send("send", text="on its carrier")
+        frames = (await page.poll(*sections)).frames
+        assert numbers(frames, number) == {1: text("on its carrier")}
+        endpoint.leave()
+
+
 async def test_only_its_own_page_resumes_a_socket(served: Served) -> None:
     page = served.page("/puppet")
     endpoint = await served.play(page)

@@ -9,7 +9,9 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
@@ -18,8 +20,11 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Mount, Route
 
+from emulation import WebSocketEmulation
 from emulation.protocol.frames import DOCUMENT
+from emulation.testing import serve
 from tests.session.stage import serving
 from tests.session.wire import TIMEOUT, Downstream, Page, section, text
 
@@ -133,6 +138,18 @@ async def test_a_page_that_leaves(name: str) -> None:
         answer = await page.poll(section(1, 2))
         assert answer.said() == [text("to nobody")]
         endpoint.leave()
+
+
+async def test_urls_of_what_is_mounted_behind_ours() -> None:
+    """Starlette's Mount asks the application that it was given for its routes."""
+
+    async def item(request: Request) -> Response:
+        return Response(str(request.url_for("item", name="x").path))
+
+    inner = Starlette(routes=[Route("/item/{name}", item, name="item")])
+    outer = Starlette(routes=[Mount("/api", app=WebSocketEmulation(inner))])
+    async with serve(outer) as url, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(f"{url}/api/item/1")).text == "/api/item/x"
 
 
 async def test_the_scope_has_what_outer_middlewares_put_there() -> None:

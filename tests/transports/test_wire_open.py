@@ -346,6 +346,49 @@ async def test_limits(name: str, way: str) -> None:
         assert served.stage.starts("late") == 1
 
 
+async def test_a_carrier_at_the_limit_waits_for_its_first_head() -> None:
+    """One that was dropped meanwhile would keep its session, watched by nobody, for ever."""
+    async with serving(max_carriers=1, attach_timeout=0.5) as served:
+        page, late = served.page(), served.page(query="late")
+        native = await dial(page, drawn())
+        await until(native, "opened")
+        nonce = drawn()
+        assert (await late.open(nonce=nonce)).status == 503
+        assert not served.stage.starts("late")
+        await native.close()
+        await served.eventually(lambda: not served.registry.sessions, "the session ended")
+        assert (await late.open(nonce=nonce)).status == 200
+
+
+async def test_a_head_that_comes_when_its_carrier_is_gone() -> None:
+    async with serving() as served:
+        page = served.page()
+        native = await dial(page, drawn())
+        await until(native, "opened")
+        served.registry.drop_carrier(served.registry.carriers[page.key])
+        await native.send("\0" + json.dumps(["head", 1, "", 1, ""]))
+        assert (await until(native, "error"))[:2] == ["error", 404]
+
+
+HEADERS = {"cookie": "c=" + "x" * 20_000, "authorization": "Bearer " + "y" * 20_000}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+async def test_what_is_kept_of_a_request_is_bounded(name: str) -> None:
+    """Servers may take headers of any size, and a refused start is kept for its repeats."""
+    async with serving() as served:
+        page = served.page()
+        page.headers[name] = HEADERS[name]
+        assert (await page.open(nonce=drawn())).status == 200
+        greedy = served.page(query="greedy")
+        greedy.headers.update(HEADERS)
+        answer = await greedy.open(nonce=drawn())
+        assert answer.status == 431
+        assert (answer.document("error") or [])[:2] == ["error", 431]
+        assert not served.stage.starts("greedy")
+        assert len(served.registry.starts) == 1
+
+
 async def test_limit_of_a_carrier() -> None:
     async with serving(max_sessions_per_carrier=2) as served:
         page = served.page(query="q")
