@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from emulation.protocol.connection import State
+from emulation.protocol.connection import Connection, State
 from emulation.protocol.frames import Frame, counts, document, section
 
 if TYPE_CHECKING:
@@ -23,6 +23,16 @@ logger = logging.getLogger("emulation.carrier")
 
 # What one socket may put into one write before the next one has its turn: a few parts.
 _TURN_BYTES = 256 * 1024
+# A poll's answer at first (bytes), which a line of 10 kB a second brings in its time, and at the
+# least.
+_FIRST_BATCH = 256 * 1024
+_LEAST_BATCH = 16 * 1024
+# The time that a full answer may take, until the next poll is here, to be longer the next time, and
+# to be shorter (seconds).
+_QUICK_SECONDS = 2.0
+_SLOW_SECONDS = 8.0
+# When credit in a poll's answer is told again for the first time (seconds).
+_AGAIN_SECONDS = 1.0
 # A carrier without sockets keeps its downstream for this long: a page that closes one socket and
 # opens the next should not pay for a new request.
 _EMPTY_SECONDS = 2.0
@@ -61,7 +71,10 @@ class Carrier:
     """The sockets of one page below one path, and what serves them."""
 
     __slots__ = (
+        "_again",
         "_asked",
+        "_batch",
+        "_batched_at",
         "_config",
         "_deadlines",
         "_dirty",
@@ -76,6 +89,7 @@ class Carrier:
         "_say_ping",
         "_silence",
         "_since",
+        "_tell_at",
         "attach",
         "downstream",
         "key",
@@ -129,6 +143,13 @@ class Carrier:
         self._greet: dict[Session, None] = {}
         # Whether what is said waits for the end of a turn: see `hold`.
         self._is_held = False
+        # What a poll's answer holds at most, and when the last one that was as long went out, 0 for
+        # none: see `batch`.
+        self._batch = min(_FIRST_BATCH, config.max_batch)
+        self._batched_at = 0.0
+        # After how many seconds, 0 for none, and when a poll is answered to tell credit again.
+        self._again = 0.0
+        self._tell_at = math.inf
         # What the newest attach names, and what of it there is not.
         self.named: Sequence[int] = ()
         self._gone: list[int] = []
@@ -178,6 +199,7 @@ class Carrier:
         """Make this carrier the session's home."""
         if not session.connection.is_over:
             self._empty_since = None
+        session.named_at = self._loop.time()
         session.move(self)
         if self.transport:
             session.serve_by(
@@ -216,6 +238,17 @@ class Carrier:
         if self._dirty and self.downstream is not None:
             self.downstream.flush()
 
+    def ask(self) -> None:
+        """Let the page say again what it has: an upload was cut, and acknowledgements with it."""
+        downstream = self.downstream
+        if downstream is None:
+            return
+        if downstream.deadline is not None:
+            downstream.finish()  # the next poll says it
+            return
+        self._say_ping = True
+        downstream.push()
+
     def note_over(self) -> None:
         """Note that a session is over: without another one the downstream is not needed."""
         self.live -= 1
@@ -251,6 +284,9 @@ class Carrier:
             if session.home is self:
                 self._greet_anew(session)
         self.lost = ""
+        self._tell_at = now + self._again if self._again else math.inf
+        if self._batched_at:
+            self._adapt_batch(now - self._batched_at)
         self._since = self._pinged = now
         self._say_ping = False
         self._asked = 0.0
@@ -286,6 +322,25 @@ class Carrier:
         if self._gone:
             return True
         return any(session.has_news for session in self._dirty)
+
+    def batch(self, downstream: Downstream) -> list[Frame]:
+        """Gather what a poll's answer should say: as much as comes within some seconds.
+
+        An answer counts when it is whole, and a page does not wait for ever.
+        """
+        size = self._batch
+        frames = self.pack(downstream, size)
+        if sum([len(payload) for _, payload in frames]) >= size:
+            self._batched_at = self._loop.time()
+        return frames
+
+    def _adapt_batch(self, seconds: float) -> None:
+        """Answer with more, or with less, as the page has come back so long after a full batch."""
+        self._batched_at = 0.0
+        if seconds < _QUICK_SECONDS:
+            self._batch = min(self._batch * 2, self._config.max_batch)
+        elif seconds > _SLOW_SECONDS:
+            self._batch = max(self._batch // 2, min(_LEAST_BATCH, self._batch))
 
     def pack(self, downstream: Downstream, max_bytes: int) -> list[Frame]:
         """Gather what this downstream should write next, about `max_bytes` at most.
@@ -327,6 +382,7 @@ class Carrier:
             first = written + 1 if numbered else 0
             frames.append(section(session.number, connection.tell_ack(), first))
             if credit:
+                self._doubt(connection)
                 frames.append(counts("credit", *connection.tell_credit()))
             frames += numbered
         written += len(numbered)
@@ -337,6 +393,20 @@ class Carrier:
         elif connection.state is State.FAILED:
             frames.append(session.gone)
         return sum([len(payload) for _, payload in numbered])
+
+    def _doubt(self, connection: Connection) -> None:
+        """Let credit be told again soon where a page may stand still that does not get it.
+
+        A poll's answer is whole or nothing, and such a page has nothing to send.
+        """
+        downstream = self.downstream
+        if (
+            connection.owes_credit
+            and downstream is not None
+            and downstream.deadline is not None
+            and connection.may_wait_for_credit
+        ):
+            self._again = _AGAIN_SECONDS
 
     # --- Requests ---------------------------------------------------------------------------------
 
@@ -352,6 +422,10 @@ class Carrier:
                 unknown.append(one.socket)
             else:
                 session.is_known = True
+                session.named_at = self._heard
+                if one.frames:
+                    self._again = 0.0  # it has the credit that it was told
+                    self._tell_at = math.inf
                 session.take_section(one)
         return unknown
 
@@ -364,7 +438,7 @@ class Carrier:
         when = self._heard + self._silence
         downstream = self.downstream
         if downstream is not None:
-            when = min(when, downstream.deadline or self._next_ping())
+            when = min(when, downstream.deadline or self._next_ping(), self._tell_at)
         if self._empty_since is not None and downstream is not None:
             when = min(when, self._empty_since + _EMPTY_SECONDS)
         return when
@@ -383,13 +457,28 @@ class Carrier:
                 self._empty_since = None
                 downstream.finish()
             elif downstream.deadline is not None:
+                if now >= self._tell_at:
+                    self._tell_at = math.inf
+                    self._again = self._again * 2 if self._again < self._config.poll_time else 0.0
+                    downstream.finish()
                 if now >= downstream.deadline:
                     downstream.finish()
             elif now >= self._next_ping():
                 self._pinged = now
                 self._say_ping = True
                 downstream.push()
+            self._give_up_unnamed(now)
         return self._next_check()
+
+    def _give_up_unnamed(self, now: float) -> None:
+        """End sessions that their page does not have any more.
+
+        It names all at home here in its answers to pings, and in its polls. One that is not among
+        them was given up by the page, and no request has come that says so.
+        """
+        for session in list(self.sessions.values()):
+            if session.home is self and now >= session.named_at + self._silence:
+                session.fail("its page has not named it for the resume time")
 
     def _expire(self) -> None:
         for session in list(self.sessions.values()):

@@ -215,6 +215,15 @@ class Registry:
             return None
         return start.session
 
+    def awaits_number(self, carrier: Carrier) -> bool:
+        """Tell whether a socket of this carrier has no number yet, for its head was lost."""
+        return any(
+            start.key == carrier.key
+            and not start.session.number
+            and not start.session.connection.is_over
+            for start in self.starts.values()
+        )
+
     def check_place(self, carrier: Carrier, number: int) -> None:
         """Raise as `place` does where there is no place of this number on the carrier."""
         if number < 1 or number in carrier.sessions:

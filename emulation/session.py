@@ -97,6 +97,7 @@ class Session:
         "is_known",
         "look",
         "moves",
+        "named_at",
         "nonce",
         "number",
         "on_over",
@@ -132,6 +133,8 @@ class Session:
         # The highest number written on the present transport.
         self.written = 0
         self.attached = False
+        # When its page last said, on the carrier, that there is this socket.
+        self.named_at = 0.0
         # Whether the page has shown that it knows the decision about its socket.
         self.is_known = False
         self.disconnect: Disconnect | None = None

@@ -62,6 +62,9 @@ _MOVES: Final[dict[tuple[State, _Move], State]] = {
     (State.CLOSE_TAKEN, _Move.FAIL): State.FAILED,
 }
 
+# U+FEFF in UTF-8.
+_BOM: Final = b"\xef\xbb\xbf"
+
 # The most bytes that a code point has in UTF-8: no part of a text can be shorter.
 _MAX_CODE_POINT: Final = 4
 
@@ -249,6 +252,9 @@ class Connection:
                 # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
                 while payload[end] & 0xC0 == 0x80:
                     end -= 1
+                # Nor before U+FEFF: Node's native class takes it from the beginning of a message.
+                while payload[end : end + 3] == _BOM and end - 3 > start:
+                    end -= 3
             self._frames.append((part, view[start:end]))
             start = end
         self._frames.append((kind, view[start:]))
@@ -501,6 +507,20 @@ class Connection:
         limits = self.limits
         return Credit(
             self._most_passed + limits.window_bytes, self._frames_passed + limits.window_frames
+        )
+
+    @property
+    def may_wait_for_credit(self) -> bool:
+        """Whether the other side may send nothing more, if the last credit but this did not come.
+
+        Its next piece may need a quarter of the window.
+        """
+        limits = self.limits
+        bytes_told = self._bytes_due + limits.window_bytes - (limits.window_bytes >> 2 or 1)
+        frames_told = self._frames_due + limits.window_frames - (limits.window_frames >> 2 or 1)
+        return (
+            bytes_told - self.bytes_taken < (limits.window_bytes >> 2 or 1)
+            or frames_told <= self.received
         )
 
     def tell_credit(self) -> Credit:

@@ -38,6 +38,9 @@ GONE: Final = (OSError, BrokenResourceError, ClosedResourceError)
 # After which a refused page may ask again (seconds): long enough for a flood to be none.
 _RETRY_SECONDS = 2
 
+# No head is as long (bytes), nor the line that it is in.
+_LONG_BODY = 8192
+
 _NO_REQUEST = Request(RequestHead("", 0, ""), [], [], False)
 _NO_FIELDS: dict[bytes, bytes] = {}
 
@@ -108,6 +111,9 @@ class Exchange:
         request = read_plain(body) if self.is_binary else None
         if request is None:
             frames, is_ended = decode_body(body, binary=self.is_binary, limit=limit)
+            if not frames and len(body) >= _LONG_BODY:
+                # Something has cut it before anything was whole: the page sends less then.
+                raise RemoteProtocolError(413, CloseCode.TOO_BIG, "nothing of the body came whole")
             head = parse_request_head(frames)
             self.number = head.number  # for the answer, also where the rest is malformed
             request = Request(head, *parse_body(frames), is_ended)

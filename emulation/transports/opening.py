@@ -44,6 +44,10 @@ async def serve_open(exchange: Exchange, app: App) -> None:
     registry = exchange.registry
     binding = binding_of(exchange.scope, exchange.query)
     start = _joined(registry, nonce, binding, exchange)
+    if start is not None and start.session.is_known:
+        # Late: its page has the decision from elsewhere, and has gone on with it.
+        await exchange.respond([document("opening", number)])
+        return
     if start is None:
         registry.check_room(client_of(exchange.scope))
     carrier = _carrier(exchange, start)
@@ -147,7 +151,7 @@ def _joined(registry: Registry, nonce: str, binding: Binding, exchange: Exchange
     if start is None:
         return None
     _check_binding(start, binding, exchange)
-    if not start.joins:
+    if not start.joins and not start.session.is_known:
         # By the number that the page knows: its native socket may have died before it told it.
         raise RefusedWith(unknown_carrier(), [document("gone", exchange.request.documents[0][1])])
     start.touch()

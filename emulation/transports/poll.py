@@ -27,7 +27,7 @@ async def serve_poll(exchange: Exchange) -> None:
     how = CANCELLED
     try:
         await poll.answered
-        frames = carrier.pack(poll, exchange.registry.config.max_batch)
+        frames = carrier.batch(poll)
         how = ANSWERED
     finally:
         carrier.detach(poll, how)

@@ -24,6 +24,10 @@ async def upload(exchange: Exchange) -> None:
     carrier = exchange.find_carrier()
     request = exchange.request
     unknown = carrier.take_sections(request.sections)
+    if unknown and exchange.registry.awaits_number(carrier):
+        unknown = []  # it may be that one: the attach that names it by its nonce is on its way
+    if not request.is_ended:
+        carrier.ask()
     if any(one.frames for one in request.sections):
         # What applications answer in the next turn of the loop goes out together with this answer:
         # the client, or the proxy in front, is woken once.

@@ -83,7 +83,7 @@ FAULTS = {
     "JSON beyond ASCII": Fault(
         400, body=lambda page: '[["héad"]]\n'.encode(), headers={"content-type": JSON}
     ),
-    "deep JSON": Fault(400, body=lambda page: b"[" * 50_000, headers={"content-type": JSON}),
+    "nothing whole": Fault(413, body=lambda page: b"[" * 50_000, headers={"content-type": JSON}),
     "deep document": Fault(
         400, body=lambda page: b"[" * 50_000 + b"\n", headers={"content-type": JSON}
     ),
