@@ -29,6 +29,9 @@ _PLAIN: Final = frozenset(
     )
 )
 
+# In place of what a coroutine waits for, where it does not wait.
+_DONE: Final = object()
+
 # Tasks are held weakly by their loop; these are held until they are done.
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -95,13 +98,11 @@ class Writer:
         try:
             while (event := self.next_event()) is not None:
                 sending = self._send(event)
-                try:
-                    sending.send(None)  # type: ignore[attr-defined]  # a coroutine: see _PLAIN
-                except StopIteration:
-                    continue
-                sending.close()  # type: ignore[attr-defined]  # nothing of it has been sent
-                run_beside(self._run(event))
-                return
+                # Not by `send`, which says by an exception, with its traceback, that it is done.
+                if next(sending.__await__(), _DONE) is not _DONE:
+                    sending.close()  # type: ignore[attr-defined]  # a coroutine: see _PLAIN
+                    run_beside(self._run(event))  # nothing of it has been sent
+                    return
         except Exception as error:
             self.fail(error)
         self._is_writing = False
