@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from emulation.exceptions import LocalProtocolError, RemoteProtocolError
 
@@ -28,7 +28,6 @@ __all__ = [
     "EVENT_STREAM",
     "OCTET_STREAM",
     "Headers",
-    "Upload",
     "allow",
     "answer",
     "application_headers",
@@ -159,13 +158,6 @@ def application_headers(headers: Iterable[Sequence[bytes]]) -> Headers:
     return passed
 
 
-class Upload(NamedTuple):
-    """Tell what the headers say of a request body: its bytes, and whether it is the JSON form."""
-
-    length: int
-    is_json: bool
-
-
 def check_method(verb: str, method: str) -> None:
     """Check the method of an HTTP request; OPTIONS is answered before.
 
@@ -182,8 +174,10 @@ def check_upload(
     headers: Sequence[Sequence[bytes]],
     limit: int,
     fields: dict[bytes, bytes] | None = None,
-) -> Upload:
+) -> tuple[int, bool]:
     """Check the headers of a request with a body of at most `limit` bytes.
+
+    Returns how many bytes it has, and whether it is in the JSON form.
 
     `fields` are the same headers, where somebody has made a dict of them already.
 
@@ -202,8 +196,10 @@ def check_upload(
     ):
         # Nothing came twice and all is as it should be, as nearly always.
         size = fields.get(b"content-length", b"")
-        if size.isdigit() and len(size) < 10 and int(size) <= limit:
-            return Upload(int(size), False)
+        if size.isdigit() and len(size) < 10:
+            length = int(size)
+            if length <= limit:
+                return length, False
     found: dict[bytes, list[bytes]] = {
         b"content-type": [],
         b"content-encoding": [],
@@ -221,7 +217,7 @@ def check_upload(
         raise RemoteProtocolError(
             411, 1002, "An upload must have a Content-Length and no Transfer-Encoding."
         )
-    return Upload(_check_length(found[b"content-length"], limit), is_json)
+    return _check_length(found[b"content-length"], limit), is_json
 
 
 def _check_type(verb: str, values: list[bytes]) -> bool:

@@ -272,5 +272,5 @@ def test_two_lengths_are_400() -> None:
 
 
 def test_length_over_the_limit_is_413() -> None:
-    assert headers.check_upload("send", upload(length=b"0005"), 5).length == 5
+    assert headers.check_upload("send", upload(length=b"0005"), 5)[0] == 5
     assert status(lambda: headers.check_upload("send", upload(length=b"6"), 5)) == 413
