@@ -51,12 +51,15 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-class RequestHead(NamedTuple):
+class RequestHead:
     """`["head", version, secret, number, node]`, the first frame of a request's body."""
 
-    secret: str
-    number: int
-    node: str
+    __slots__ = ("node", "number", "secret")
+
+    def __init__(self, secret: str, number: int, node: str) -> None:
+        self.secret = secret
+        self.number = number
+        self.node = node
 
 
 class AnswerHead(NamedTuple):
