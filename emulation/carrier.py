@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from emulation.protocol.connection import Connection, State
-from emulation.protocol.frames import Frame, counts, document, section
+from emulation.protocol.frames import Frame, counts, credit, document, section
 
 if TYPE_CHECKING:
     from emulation.config import Config
@@ -377,13 +377,13 @@ class Carrier:
         greet = bool(self._greet) and self._greet.pop(session, self) is None
         written = max(session.written, connection.acknowledged)
         numbered = connection.frames_after(written, max_bytes)
-        credit = (greet or connection.owes_credit) and not connection.is_over
-        if numbered or credit or greet:
+        is_credited = (greet or connection.owes_credit) and not connection.is_over
+        if numbered or is_credited or greet:
             first = written + 1 if numbered else 0
             frames.append(section(session.number, connection.tell_ack(), first))
-            if credit:
+            if is_credited:
                 self._doubt(connection)
-                frames.append(counts("credit", *connection.tell_credit()))
+                frames.append(credit(connection.tell_credit()))
             frames += numbered
         written += len(numbered)
         session.written = written

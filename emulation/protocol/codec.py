@@ -24,7 +24,7 @@ from emulation.protocol.frames import (
     TEXT,
     TEXT_PART,
     Frame,
-    counts,
+    body_end,
 )
 
 __all__ = [
@@ -109,8 +109,8 @@ class BinaryEncoder:
                 pieces.append(_head(kind, length))
             pieces.append(payload)
         if is_last:
-            _, end = counts("end", self.size + sum(map(len, pieces)))
-            pieces += (bytes((DOCUMENT, len(end))), end)
+            _, last = body_end(self.size + sum(map(len, pieces)))
+            pieces += (bytes((DOCUMENT, len(last))), last)
             count += 1
         data = b"".join(pieces)  # once: a batch may be large
         self.frames += count
@@ -236,8 +236,8 @@ class JSONEncoder:
         if elements:
             lines.append(_line_of(elements))
         if is_last:
-            _, end = counts("end", self.size + sum(map(len, lines)))
-            lines.append(_line_of([end]))
+            _, last = body_end(self.size + sum(map(len, lines)))
+            lines.append(_line_of([last]))
             self.frames += 1
         data = b"".join(lines)
         self.size += len(data)

@@ -499,14 +499,15 @@ class Connection:
             self.owes_credit = True
 
     @property
-    def granted(self) -> Credit:
-        """How far the other side may send by now; it never falls.
+    def granted(self) -> tuple[int, int]:
+        """How far the other side may send by now, as a Credit says it; it never falls.
 
         Told where it may be lost, it is still owed.
         """
         limits = self.limits
-        return Credit(
-            self._most_passed + limits.window_bytes, self._frames_passed + limits.window_frames
+        return (
+            self._most_passed + limits.window_bytes,
+            self._frames_passed + limits.window_frames,
         )
 
     @property
@@ -523,7 +524,7 @@ class Connection:
             or frames_told <= self.received
         )
 
-    def tell_credit(self) -> Credit:
+    def tell_credit(self) -> tuple[int, int]:
         """Return the credit, which the other side now is told."""
         limits = self.limits
         self._bytes_due = self._most_passed + (limits.window_bytes >> 2 or 1)

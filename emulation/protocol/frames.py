@@ -21,7 +21,9 @@ __all__ = [
     "TEXT_PART",
     "WIRE_VERSION",
     "Frame",
+    "body_end",
     "counts",
+    "credit",
     "document",
     "section",
 ]
@@ -50,6 +52,16 @@ def document(*elements: Any) -> Frame:
 def section(socket: int, ack: int, first: int) -> Frame:
     """Make the document frame that begins a section, as nearly every body has one."""
     return DOCUMENT, b'["section",%d,%d,%d]' % (socket, ack, first)
+
+
+def credit(granted: tuple[int, int]) -> Frame:
+    """Make the document frame that tells the credit, as the answer to every poll does."""
+    return DOCUMENT, b'["credit",%d,%d]' % granted
+
+
+def body_end(size: int) -> Frame:
+    """Make the document frame behind the last one of a body of so many bytes."""
+    return DOCUMENT, b'["end",%d]' % size
 
 
 def counts(name: str, *numbers: int) -> Frame:

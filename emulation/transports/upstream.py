@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.connection import State
-from emulation.protocol.frames import WIRE_VERSION, Frame, counts, section
+from emulation.protocol.frames import WIRE_VERSION, Frame, counts, credit, section
 from emulation.transports.headers import empty_answer
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _acknowledge(exchange: Exchange, carrier: Carrier) -> list[Frame]:
         frames.append(section(number, connection.tell_ack(), 0))
         if not connection.is_over:
             # Still owed: a proxy that sent the upload twice throws one of the answers away.
-            frames.append(counts("credit", *connection.granted))
+            frames.append(credit(connection.granted))
         if session.ended_badly and connection.numbered == connection.acknowledged:
             frames.append(session.gone)
     return frames

@@ -24,6 +24,7 @@ from emulation.protocol.frames import (
     TEXT_PART,
     Frame,
     counts,
+    credit,
     document,
 )
 from emulation.protocol.handshake import (
@@ -401,7 +402,7 @@ class NativeSocket(Writer):
             self._is_ending = True
             return _spoken(session.gone)
         if connection.owes_credit and not connection.is_over:
-            return _spoken(counts("credit", *connection.tell_credit()))
+            return _spoken(credit(connection.tell_credit()))
         if connection.owes_ack or self._say_ack:
             self._say_ack = False
             return _spoken(counts("ack", connection.tell_ack()))
