@@ -102,15 +102,11 @@ class BinaryEncoder:
         count = 0
         for kind, payload in frames:
             count += 1
-            length = len(payload)
-            if length < 0x80:
-                pieces.append(bytes((kind, length)))
-            else:
-                pieces.append(_head(kind, length))
+            pieces.append(_head(kind, len(payload)))
             pieces.append(payload)
         if is_last:
             _, last = body_end(self.size + sum(map(len, pieces)))
-            pieces += (bytes((DOCUMENT, len(last))), last)
+            pieces += (_head(DOCUMENT, len(last)), last)
             count += 1
         data = b"".join(pieces)  # once: a batch may be large
         self.frames += count
@@ -121,7 +117,19 @@ class BinaryEncoder:
         return self.encode((), is_last=True)
 
 
+# Nearly every frame is short, and of a kind that there is.
+_HEADS: Final = {
+    kind: [bytes((kind, length)) for length in range(0x80)]
+    for kind in (TEXT, BINARY, TEXT_PART, BINARY_PART, CLOSE, DOCUMENT)
+}
+
+
 def _head(kind: int, length: int) -> bytes:
+    if length < 0x80:
+        heads = _HEADS.get(kind)
+        return bytes((kind, length)) if heads is None else heads[length]
+    if length < 0x4000:
+        return bytes((kind, length >> 7 | 0x80, length & 0x7F))
     digits = [length & 0x7F]
     while length := length >> 7:
         digits.append(length & 0x7F | 0x80)
