@@ -153,6 +153,9 @@ class Start:
         Raises RemoteProtocolError with 503 where the server goes down meanwhile.
         """
         if self.decision is None and not self._is_cancelled:
+            # Its first turn is due, in which most applications decide: no timer for these.
+            await asyncio.sleep(0)
+        if self.decision is None and not self._is_cancelled:
             await self._wait(seconds)
         if self._registry.is_going_down and not isinstance(self.decision, Accepted):
             # What the application says to a disconnect is no refusal of its own.

@@ -108,7 +108,8 @@ class Exchange:
         self.fields = _NO_FIELDS  # a parked request needs them no more
         body = await self._read_all(length)
         self.is_read = True
-        request = read_plain(body) if self.is_binary else None
+        is_plain = self.is_binary and self.marker.verb != "open"  # whose document is not plain
+        request = read_plain(body) if is_plain else None
         if request is None:
             frames, is_ended = decode_body(body, binary=self.is_binary, limit=limit)
             if not frames and len(body) >= _LONG_BODY:

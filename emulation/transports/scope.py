@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 from typing import TYPE_CHECKING, Any
 
 from emulation.bridge import Binding
@@ -54,17 +54,13 @@ def websocket_scope(
 
     All that outer middleware put there stays; method and extensions of HTTP do not.
     """
-    headers = [
-        field
-        for field in scope["headers"]
-        if field[0] not in _REQUEST_ONLY and not field[0].startswith(_REQUEST_KINDS)
-    ]
+    headers = [field for field in scope["headers"] if not _is_request_only(field[0])]
     headers += (
         (b"connection", b"Upgrade"),
         (b"upgrade", b"websocket"),
         (b"sec-websocket-version", b"13"),
         # A key is 16 random bytes (RFC 6455 section 4.1), and so is a nonce.
-        (b"sec-websocket-key", base64.b64encode(base64.urlsafe_b64decode(nonce + "=="))),
+        (b"sec-websocket-key", _key_of(nonce)),
     )
     if protocols:
         headers.append((b"sec-websocket-protocol", ", ".join(protocols).encode()))
@@ -82,6 +78,16 @@ def websocket_scope(
     return own
 
 
+def _is_request_only(name: bytes) -> bool:
+    return name in _REQUEST_ONLY or (name[:4] == b"sec-" and name.startswith(_REQUEST_KINDS))
+
+
+def _key_of(nonce: str) -> bytes:
+    # By way of the bytes: a last character has four bits too many.
+    standard = nonce.replace("-", "+").replace("_", "/") + "=="
+    return binascii.b2a_base64(binascii.a2b_base64(standard), newline=False)
+
+
 def binding_of(scope: Scope, query: bytes) -> Binding:
     """Return what another try of the same socket must have in common with this request.
 
@@ -91,7 +97,8 @@ def binding_of(scope: Scope, query: bytes) -> Binding:
     for name, value in scope["headers"]:
         if name in found:
             # HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
-            found[name] = b"; ".join(filter(None, (found[name], value)))
+            before = found[name]
+            found[name] = before + b"; " + value if before and value else before or value
     path = scope.get("raw_path") or scope["path"].encode()
     binding = Binding(
         found[b"origin"], path.partition(b"?")[0], query, found[b"cookie"], found[b"authorization"]
