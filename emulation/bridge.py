@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulation.exceptions import ClientDisconnected, LocalProtocolError
 from emulation.protocol.close import CloseCode
@@ -43,7 +43,7 @@ class Accepted(NamedTuple):
     """The application's accept, with those of its headers that the page may have."""
 
     subprotocol: str
-    headers: list[Header]
+    headers: Sequence[Header]
 
 
 class Refused(NamedTuple):
@@ -66,11 +66,6 @@ class Binding(NamedTuple):
     authorization: bytes
 
 
-# The loop holds tasks weakly, and nobody else may hold their registry: an application that was
-# mounted somewhere, without lifespan, is dropped with its loop.
-_running: Final[set[asyncio.Task[None]]] = set()
-
-
 class Start:
     """One start of the application, for one `new WebSocket`, whatever is tried or repeated."""
 
@@ -78,6 +73,7 @@ class Start:
         "_deadline",
         "_headers",
         "_is_cancelled",
+        "_is_connected",
         "_passed",
         "_registry",
         "_status",
@@ -111,12 +107,13 @@ class Start:
         session.nonce = nonce
         self.decision: Accepted | Refused | None = None
         self._is_cancelled = False
+        self._is_connected = False
         self.joinable_until = 0.0
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._deadline = 0.0
         # Of a denial response that has begun.
         self._status = 0
-        self._headers: list[Header] = []
+        self._headers: Sequence[Header] = ()
         self._task: asyncio.Task[None] | None = None
         self.look: Look | None = None
         registry.starts[nonce] = self
@@ -125,14 +122,8 @@ class Start:
     def run(self, app: App, scope: Scope) -> None:
         """Start the application on the session."""
         self._task = self._registry.loop.create_task(self._run(app, scope))
-        self._task.add_done_callback(self._note_end)
-        _running.add(self._task)
-        self._registry.applications.add(self._task)
+        self._registry.hold(self._task)
         self._allow(self._registry.config.open_timeout)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        _running.discard(task)
-        self._registry.applications.discard(task)
 
     def touch(self) -> None:
         """Note another try: the nonce joins for a while from now."""
@@ -165,19 +156,18 @@ class Start:
     async def _wait(self, seconds: float) -> None:
         loop = self._registry.loop
         waiter = loop.create_future()
-        self._waiters.append(waiter)
+        self._waiters = (*self._waiters, waiter)
         timer = loop.call_later(seconds, _release, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters = tuple([other for other in self._waiters if other is not waiter])
 
     def _release_all(self) -> None:
-        for waiter in self._waiters:
+        waiters, self._waiters = self._waiters, ()
+        for waiter in waiters:
             _release(waiter)
-        self._waiters.clear()
 
     def cancel(self) -> None:
         """Give the socket up while it is CONNECTING: the page has closed it."""
@@ -227,9 +217,8 @@ class Start:
     # --- The application --------------------------------------------------------------------------
 
     async def _run(self, app: App, scope: Scope) -> None:
-        inbox = _Inbox(self.session)
         try:
-            await app(scope, inbox.receive, self._send)
+            await app(scope, self._receive, self._send)
         except ClientDisconnected:
             self._returned()
         except asyncio.CancelledError:
@@ -250,6 +239,24 @@ class Start:
         self._decide(Refused(500))
         if self.session.owes_close:
             self.session.fail("the application returned without a close")
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        """Give the application `websocket.connect` first, then what comes."""
+        if not self._is_connected:
+            self._is_connected = True
+            return {"type": "websocket.connect"}
+        session = self.session
+        while (message := session.next_message()) is None:
+            await session.arrival()
+        if type(message) is str:
+            return {"type": "websocket.receive", "text": message}
+        if isinstance(message, Disconnect):
+            return {
+                "type": "websocket.disconnect",
+                "code": int(message.code),
+                "reason": message.reason,
+            }
+        return {"type": "websocket.receive", "bytes": message}
 
     async def _send(self, event: MutableMapping[str, Any]) -> None:
         kind = event["type"]
@@ -294,7 +301,7 @@ class Start:
                 self._decide(Refused(self._status, self._headers))
         elif kind == "websocket.accept":
             headers = list(event.get("headers") or ())
-            self._decide(Accepted(_subprotocol(event, headers), self._passed(headers)))
+            self._decide(Accepted(_subprotocol(event, headers), self._passed(headers) or ()))
         elif kind == "websocket.close":
             self._decide(Refused(403))
         elif kind == "websocket.http.response.start":
@@ -340,30 +347,3 @@ def _subprotocol(event: MutableMapping[str, Any], headers: GivenHeaders) -> str:
 def _release(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-class _Inbox:
-    """The application's `receive`: `websocket.connect` first, then what comes."""
-
-    __slots__ = ("_connected", "_session")
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._connected = False
-
-    async def receive(self) -> MutableMapping[str, Any]:
-        if not self._connected:
-            self._connected = True
-            return {"type": "websocket.connect"}
-        session = self._session
-        while (message := session.next_message()) is None:
-            await session.arrival()
-        if type(message) is str:
-            return {"type": "websocket.receive", "text": message}
-        if isinstance(message, Disconnect):
-            return {
-                "type": "websocket.disconnect",
-                "code": int(message.code),
-                "reason": message.reason,
-            }
-        return {"type": "websocket.receive", "bytes": message}

@@ -152,7 +152,7 @@ class Carrier:
         self._tell_at = math.inf
         # What the newest attach names, and what of it there is not.
         self.named: Sequence[int] = ()
-        self._gone: list[int] = []
+        self._gone: Sequence[int] = ()
         self._heard = self._loop.time()
         self._pinged = self._heard
         self._say_ping = False
@@ -258,8 +258,9 @@ class Carrier:
 
     def name(self, sections: list[Section]) -> None:
         """Take the sections of an attach; the sockets that they name are at home here then."""
-        self._gone = self.take_sections(sections)
-        self.named = [section.socket for section in sections]
+        # Tuples of numbers: the collector looks at these once.
+        self._gone = tuple(self.take_sections(sections))
+        self.named = tuple([section.socket for section in sections])
         for number in self.named:
             session = self.sessions.get(number)
             if session is not None and session.home is not self:
@@ -356,7 +357,7 @@ class Carrier:
             frames.append(_PING)
         if self._gone:
             frames += [counts("gone", number) for number in self._gone]
-            self._gone.clear()
+            self._gone = ()
         size = 0
         turns = {**self._greet, **self._dirty} if self._greet else self._dirty
         while turns and size < max_bytes:

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from emulation.carrier import Carrier
 from emulation.deadlines import Deadlines, Look, Patience
@@ -31,6 +31,11 @@ logger = logging.getLogger("emulation.registry")
 _SILENCE = 60
 # What a log line shows of another process's name.
 _MAX_NODE = 32
+
+
+# The loop holds tasks weakly, and nobody else may hold their registry: an application that was
+# mounted somewhere, without lifespan, is dropped with its loop.
+_running: Final[set[asyncio.Task[None]]] = set()
 
 
 class HangsUp(Protocol):
@@ -68,12 +73,25 @@ class Registry:
         self.applications: set[asyncio.Task[None]] = set()
         self.natives: set[HangsUp] = set()
         self.is_going_down = False
-        self._on_over = self._bury  # made once, for all sessions
+        # Made once, for all sessions and carriers.
+        self._on_over = self._bury
+        self._on_empty = self.drop_carrier
+        self._on_end = self._note_end
         self._clients: Counter[str] = Counter()
         self._graves: deque[tuple[float, Session]] = deque()
         self.look: Look | None = None
         self._warned_of_node = False
         self._silent_until: dict[str, float] = {}
+
+    def hold(self, application: asyncio.Task[None]) -> None:
+        """Hold a task that runs an application, until it is done."""
+        _running.add(application)
+        self.applications.add(application)
+        application.add_done_callback(self._on_end)
+
+    def _note_end(self, application: asyncio.Task[None]) -> None:
+        _running.discard(application)
+        self.applications.discard(application)
 
     # --- Carriers ---------------------------------------------------------------------------------
 
@@ -93,7 +111,7 @@ class Registry:
             principal,
             self.config,
             self.deadlines,
-            self.drop_carrier,
+            self._on_empty,
         )
         self.carriers[key] = carrier
         return carrier

@@ -147,8 +147,9 @@ class Session:
         self._answer_by: float | None = None
         # Who is told that it is over, beside its carrier.
         self.on_over: Callable[[Session], None] | None = None
-        self._receivers: list[asyncio.Future[None]] = []
-        self._senders: list[asyncio.Future[None]] = []
+        # Tuples, for the empty one is no object more for the collector to look at.
+        self._receivers: tuple[asyncio.Future[None], ...] = ()
+        self._senders: tuple[asyncio.Future[None], ...] = ()
         self.over_at: float | None = None
         self.bye_at: float | None = None
         self.bye_number = 0
@@ -205,8 +206,10 @@ class Session:
         waiter = self._loop.create_future()
         if self._receivers:
             # Who gave up waiting is not waited for.
-            self._receivers = [other for other in self._receivers if not other.done()]
-        self._receivers.append(waiter)
+            others = [other for other in self._receivers if not other.done()]
+            self._receivers = (*others, waiter)
+        else:
+            self._receivers = (waiter,)
         return waiter
 
     def offer(self, message: Sendable) -> bool:
@@ -264,13 +267,12 @@ class Session:
     async def _wait_for_room(self) -> None:
         timer = self._loop.call_later(self.config.send_timeout, self._stand_still)
         waiter = self._loop.create_future()
-        self._senders.append(waiter)
+        self._senders = (*self._senders, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
-            if waiter in self._senders:
-                self._senders.remove(waiter)
+            self._senders = tuple([other for other in self._senders if other is not waiter])
 
     def _stand_still(self) -> None:
         self.fail(f"nothing was acknowledged for {self.config.send_timeout} s (send_timeout)")
@@ -313,7 +315,7 @@ class Session:
     def take_ack(self, number: int) -> None:
         """Take an acknowledgement; raises RemoteProtocolError for what was never sent."""
         if self.connection.take_ack(number) and self._senders:
-            _wake(self._senders)
+            self._wake_senders()
 
     def take(self, first: int, frames: list[tuple[int, bytes]]) -> None:
         """Take numbered frames as far as credit allows; raises RemoteProtocolError with 1002,
@@ -324,7 +326,7 @@ class Session:
             connection.take(first, frames, bounded=True)
         finally:
             if self._receivers and connection.inbox:
-                _wake(self._receivers)
+                self._wake_receivers()
         if was_open and connection.close_taken is not None:
             self._answer_close()
         elif self.bye_at is not None and connection.received >= self.bye_number:
@@ -335,7 +337,7 @@ class Session:
         if self.bye_at is not None or not self.connection.take_message(message, size):
             return False
         if self._receivers:
-            _wake(self._receivers)
+            self._wake_receivers()
         return True
 
     def _answer_close(self) -> None:
@@ -387,8 +389,8 @@ class Session:
     def _end(self, disconnect: Disconnect) -> None:
         if self.disconnect is None:
             self.disconnect = disconnect
-        _wake(self._receivers)
-        _wake(self._senders)
+        self._wake_receivers()
+        self._wake_senders()
         if self.home is not None:
             self.home.wake(self)
         if self.connection.is_over and self.over_at is None:
@@ -399,6 +401,14 @@ class Session:
             if self.carrier is not None:
                 self.carrier.note_over()
         self._watch()
+
+    def _wake_receivers(self) -> None:
+        waiters, self._receivers = self._receivers, ()
+        _wake(waiters)
+
+    def _wake_senders(self) -> None:
+        waiters, self._senders = self._senders, ()
+        _wake(waiters)
 
     def _watch(self) -> None:
         if self.connection.is_over:
@@ -459,11 +469,10 @@ class Session:
         return min((time for time in times if time is not None), default=None)
 
 
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
+def _wake(waiters: tuple[asyncio.Future[None], ...]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
-    waiters.clear()
 
 
 def _disconnect(code: int | None, reason: str) -> Disconnect:

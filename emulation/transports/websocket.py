@@ -221,7 +221,7 @@ class NativeSocket(Writer):
         self._is_accepted = True
         self.registry.natives.add(self)
         await self._put(
-            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers}
+            {"type": "websocket.accept", "subprotocol": subprotocol, "headers": list(headers)}
         )
 
     async def _put(self, event: MutableMapping[str, Any]) -> None:
