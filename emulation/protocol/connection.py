@@ -328,7 +328,7 @@ class Connection:
             text = "an acknowledgement of what was never sent"
             raise RemoteProtocolError(400, CloseCode.PROTOCOL_ERROR, text)
         count = number - self.acknowledged
-        for frame in islice(self._frames, count):
+        for frame in self._frames[:count]:
             self._unacknowledged_bytes -= _cost(frame)
         del self._frames[:count]
         self.acknowledged = number
@@ -358,7 +358,8 @@ class Connection:
         # A side that has sent its close discards what still comes (RFC 6455 section 1.4).
         is_open = self.state is State.OPEN
         largest = self.limits.max_message_size
-        for kind, payload in islice(frames, self.received + 1 - first, None):
+        taken = self.received + 1 - first
+        for kind, payload in frames[taken:] if taken else frames:
             if self.close_taken is not None:
                 break
             if kind == CLOSE:
