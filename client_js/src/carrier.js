@@ -103,7 +103,7 @@ export function createCarrier(url, choice, log) {
   var sessions = [];
   var numbers = 0;
   var isSuspended = false;
-  var ticking = setInterval(tick, 1000);
+  after(1, tick);
 
   // Up.
   var uploads = 0;
@@ -183,7 +183,8 @@ export function createCarrier(url, choice, log) {
     function apply(frame) {
       var data = frame.data_;
       var name = nameOf(frame);
-      reading.documents_[name] = data;
+      // What is for a socket that is gone is no news: a poll would be answered with it for ever.
+      if (name || session) reading.documents_[name] = data;
       if (!name && session) session.connection_.receive_(next++, frame);
       if (name === 'section' || name === 'gone') {
         session = sessions.filter(function (one) {
@@ -449,6 +450,7 @@ export function createCarrier(url, choice, log) {
       }
       // It may be a 413, or something that breaks off what is long.
       largestUpload = body.size_ / 2;
+      if (isAnswer) isPinged = true;
       if (status === 204) isBinary = false;
       said.forEach(function (session) {
         session.connection_.untell_();
@@ -467,14 +469,13 @@ export function createCarrier(url, choice, log) {
    */
   function checkWritten(written) {
     var mine = /** @type {Reading} */ (down);
-
-    function isHeldBack() {
-      return mine.frames_ < written[2];
-    }
-
-    if (!mine || mine.number_ !== written[1] || mine.name_ === 'poll' || !isHeldBack()) return;
+    var since = now();
+    var isOther = !mine || mine.number_ !== written[1] || mine.name_ === 'poll';
+    if (isOther || mine.frames_ >= written[2]) return;
     after(PROOF_SECONDS, function () {
-      if (isHeldBack()) giveUp(mine, 'held back');
+      // On a slow line much may be on its way.
+      if (mine.heardAt_ > since) checkWritten(written);
+      else giveUp(mine, 'held back');
     });
   }
 
@@ -627,6 +628,7 @@ export function createCarrier(url, choice, log) {
   // --- The end -------------------------------------------------------------------------------
 
   function tick() {
+    if (sessions.length) after(1, tick);
     watch();
     // Without a sign of life for so long a downstream is not believed in (section 7.2).
     var silence = 2 * parameters.heartbeat + 5;
@@ -695,7 +697,7 @@ export function createCarrier(url, choice, log) {
       if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' refused ' + blocked);
       return;
     }
-    if (type === 'pagehide') {
+    if (type === 'pagehide' && event.isTrusted !== false) {
       // It may go into the back/forward cache: no transport goes with it.
       unpark();
       if (!event.persisted) return bye();
@@ -780,7 +782,6 @@ export function createCarrier(url, choice, log) {
         return one !== session;
       });
       if (sessions.length) return begin();
-      clearInterval(ticking);
       stop();
     },
   };

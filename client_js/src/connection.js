@@ -231,6 +231,13 @@ export function createConnection(sink) {
       }
     },
 
+    pass_: function () {
+      connection.kept_.forEach(function (frame) {
+        connection.buffered_ -= frame.size_;
+        frame.size_ = 0;
+      });
+    },
+
     /**
      * @param {any[]} document `credit`, with bytes and frames
      * @returns {boolean} whether it has grown

@@ -4,6 +4,7 @@ import { queueTask } from './tasks.js';
 /** @typedef {{type_: string, callback_: any, isOnce_: boolean}} Listener */
 
 var Base = scope.EventTarget;
+var Event = scope.Event || Object;
 
 /** From which the prototype of an interface inherits. */
 export var parent = (Base || Object).prototype;
@@ -134,7 +135,7 @@ export function createTarget(object) {
  * @param {Record<string, any>} init
  */
 export function dispatch(target, type, name, init) {
-  var Interface = scope[name] || scope.Event || Object;
+  var Interface = scope[name] || Event;
   /** @type {any} */
   var event = isNative ? new Interface(type, init) : Object.create(Interface.prototype);
   if (!isNative) init.type = type;

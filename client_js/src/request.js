@@ -17,8 +17,9 @@ import { after, clock } from './tasks.js';
 var LAST = 'text/plain';
 
 var XHR = scope.XMLHttpRequest;
+var fetch = scope.fetch;
 
-var hasBody = scope.fetch && 'body' in scope.Response.prototype;
+var hasBody = fetch && 'body' in scope.Response.prototype;
 
 /** Whether bodies may be bytes. */
 export var hasBinary = hasTypedArrays && (XHR ? 'responseType' in new XHR() : hasBody);
@@ -111,27 +112,25 @@ function byFetch(url, body, type, isText, ondata, onend) {
   // In a URL fetch refuses it. What is not ASCII is escaped there, as bytes of UTF-8.
   if (user) headers.Authorization = 'Basic ' + scope.btoa(unescape(user[1]));
 
-  scope
-    .fetch(withoutUser(url), {
-      method: 'POST',
-      body: body,
-      headers: headers,
-      credentials: 'include',
-      redirect: 'error',
-      keepalive: type === LAST,
-      signal: controller && controller.signal,
-    })
-    .then(function (/** @type {any} */ response) {
-      /** @param {any} result */
-      function pull(result) {
-        if (result.done) return onend(response.status, response.headers.get('Emulation'));
-        if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
-        reader.read().then(pull, onend);
-      }
+  fetch(withoutUser(url), {
+    method: 'POST',
+    body: body,
+    headers: headers,
+    credentials: 'include',
+    redirect: 'error',
+    keepalive: type === LAST,
+    signal: controller && controller.signal,
+  }).then(function (/** @type {any} */ response) {
+    /** @param {any} result */
+    function pull(result) {
+      if (result.done) return onend(response.status, response.headers.get('Emulation'));
+      if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
+      reader.read().then(pull, onend);
+    }
 
-      var reader = response.body && response.body.getReader();
-      pull({ done: !reader });
-    }, onend);
+    var reader = response.body && response.body.getReader();
+    pull({ done: !reader });
+  }, onend);
   return function () {
     // Without a controller it is read to its end, and nobody is told.
     if (controller) controller.abort();
@@ -148,7 +147,7 @@ function byFetch(url, body, type, isText, ondata, onend) {
 export function postLast(url, text) {
   var navigator = scope.navigator;
   if (navigator.sendBeacon) navigator.sendBeacon(url, text);
-  else (scope.fetch ? byFetch : byXHR)(url, text, LAST, true, Object, Object);
+  else (fetch ? byFetch : byXHR)(url, text, LAST, true, Object, Object);
 }
 
 /**

@@ -296,7 +296,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     // Even where the open over HTTP was faster: the verdict is withdrawn if this one works.
     var upgrade = isResume ? RESUME_SECONDS : UPGRADE_SECONDS;
     after(session.isHome_ ? BESIDE_HOME_SECONDS : upgrade, function () {
-      if (link !== mine || !isProved) stop();
+      if (link !== mine || !isLinked) stop();
     });
 
     /** @param {any[]} more the ack and the nonce of a resume */
@@ -451,6 +451,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
      */
     gone_: function (isFailed) {
       tell(fail, 'gone', isFailed);
+    },
+
+    buffered_: function () {
+      if (isLinked && !link.socket_.bufferedAmount) connection.pass_();
+      return connection.buffered_;
     },
 
     isOpen_: function () {

@@ -1,5 +1,8 @@
 import { scope } from './scope.js';
 
+var start = scope.setTimeout;
+var stop = scope.clearTimeout;
+
 /** @type {(() => void)[]} */
 var tasks = [];
 
@@ -54,9 +57,9 @@ export function runTask(task) {
  * @returns {() => void} cancels
  */
 export function after(seconds, task) {
-  var timer = setTimeout(task, seconds * 1000);
+  var timer = start(task, seconds * 1000);
   return function () {
-    clearTimeout(timer);
+    stop(timer);
   };
 }
 

@@ -1,4 +1,4 @@
-import { measure, wellFormed } from './bytes.js';
+import { hasTypedArrays, measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
 import { createTarget, define, dispatch, inherit, methods, parent } from './event-target.js';
 import { scope } from './scope.js';
@@ -167,7 +167,7 @@ export function createWebSocketClass(resolve, Native) {
     /** @this {any} */
     var isInstance = function (/** @type {any} */ value) {
       var isOurs = Object.prototype.isPrototypeOf.call(this.prototype, value);
-      return isOurs || (this === WebSocket && value instanceof Native);
+      return isOurs || (this.prototype === prototype && value instanceof Native);
     };
     define(WebSocket, Symbol.hasInstance, isInstance);
   }
@@ -207,7 +207,7 @@ function createPrototype() {
     get bufferedAmount() {
       var state = stateOf(this);
       if (state.plain_) return state.plain_.bufferedAmount;
-      return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
+      return state.lateBytes_ + /** @type {Session} */ (state.session_).buffered_();
     },
 
     get onopen() {
@@ -259,52 +259,6 @@ function createPrototype() {
       if (state.plain_) state.plain_.binaryType = value;
     },
 
-    /**
-     * WebSockets Standard, section 3.1.
-     *
-     * @param {any} data
-     */
-    send: function (data) {
-      var state = stateOf(this);
-      if (!arguments.length) illegal();
-      // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
-      var isBlob = /^(Blob|File)$/.test(classOf(data));
-      var buffer = /.(Array|View)$/.test(classOf(data)) ? data.buffer : data;
-      var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
-      if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
-        illegal();
-      }
-      var isBinary = isBlob || isBuffer;
-      if (!isBinary) data = wellFormed(toText(data));
-      // Step 1.
-      if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
-      if (state.plain_) return state.plain_.send(data);
-      // Step 2.
-      var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
-      if (isBlob) size = data.size;
-      if (state.readyState_ !== OPEN) {
-        state.lateBytes_ += size;
-        return;
-      }
-      var session = /** @type {Session} */ (state.session_);
-      if (isBuffer) {
-        // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
-        // transferred there can be no view.
-        data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
-      }
-      // A Blob keeps its place among the messages, and close() waits for it.
-      var type = isBinary ? BINARY : TEXT;
-      var message = session.connection_.send_(type, isBlob ? null : data, size);
-      if (isBlob) {
-        readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
-          if (!bytes) return session.fail_('Blob', true);
-          message.data_ = new Uint8Array(bytes);
-          session.flush_();
-        });
-      }
-      session.flush_();
-    },
-
     /** WebSockets Standard, section 3.1. Both arguments are optional: its `length` is 0. */
     close: function () {
       var state = stateOf(this);
@@ -332,6 +286,56 @@ function createPrototype() {
       var data = hasCode ? [code].concat(reason || []) : [];
       if (state.plain_) state.plain_.close.apply(state.plain_, data);
       else /** @type {Session} */ (state.session_).close_(data);
+    },
+
+    /**
+     * WebSockets Standard, section 3.1.
+     *
+     * @param {any} data
+     */
+    send: function (data) {
+      var state = stateOf(this);
+      if (!arguments.length) illegal();
+      // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
+      var isBlob = /^(Blob|File)$/.test(classOf(data));
+      var isView = hasTypedArrays && ArrayBuffer.isView;
+      var buffer = (isView ? isView(data) : /.(Array|View)$/.test(classOf(data)))
+        ? data.buffer
+        : data;
+      var isBuffer = /ArrayBuffer$/.test(classOf(buffer));
+      if (isBuffer && (classOf(buffer) !== 'ArrayBuffer' || buffer.resizable)) {
+        illegal();
+      }
+      var isBinary = isBlob || isBuffer;
+      if (!isBinary) data = wellFormed(toText(data));
+      // Step 1.
+      if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
+      if (state.plain_) return state.plain_.send(data);
+      // Step 2.
+      var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
+      if (isBlob) size = data.size;
+      if (state.readyState_ !== OPEN) {
+        state.lateBytes_ += size;
+        return;
+      }
+      var session = /** @type {Session} */ (state.session_);
+      if (isBuffer) {
+        // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
+        // transferred there can be no view.
+        data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
+      }
+      // A Blob keeps its place among the messages, and close() waits for it.
+      var type = isBinary ? BINARY : TEXT;
+      // First: what only says that it is a Blob throws here, and nothing is queued.
+      if (isBlob) {
+        readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
+          if (!bytes) return session.fail_('Blob', true);
+          message.data_ = new Uint8Array(bytes);
+          session.flush_();
+        });
+      }
+      var message = session.connection_.send_(type, isBlob ? null : data, size);
+      session.flush_();
     },
   };
 }
@@ -410,7 +414,7 @@ function connect(socket, target, protocols, Native, isForeign) {
     if (state.readyState_ !== CONNECTING) return;
     state.readyState_ = state.wasOpen_ = OPEN;
     state.protocol_ = protocol;
-    dispatch(socket, 'open', 'Event', {});
+    dispatch(socket, 'open', '', {});
   }
 
   /**
@@ -432,7 +436,7 @@ function connect(socket, target, protocols, Native, isForeign) {
   function closed(code, reason, wasClean, isFailed) {
     if (state.readyState_ === CLOSED) return;
     state.readyState_ = CLOSED;
-    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', 'Event', {});
+    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', '', {});
     var init = { code: code, reason: reason, wasClean: wasClean };
     dispatch(socket, 'close', 'CloseEvent', init);
   }

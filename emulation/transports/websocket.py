@@ -382,6 +382,9 @@ class NativeSocket(Writer):
         frame = connection.frame_after(session.written)
         if frame is None:
             return self._next_document(session)
+        if frame[0] == CLOSE and connection.received > connection.ack_told:
+            # Before it: who hears `close` shall find nothing left in `bufferedAmount`.
+            return _spoken(counts("ack", connection.tell_ack()))
         session.written += 1
         kind, payload = frame
         event = _event(kind, payload)

@@ -22,6 +22,7 @@ import { queueTask } from '../tasks.js';
  * @property {number} next_ the number of the next frame that comes; its user counts
  * @property {(frame: Frame) => void} send_
  * @property {() => void} close_ nothing is told afterwards
+ * @property {any} socket_ the native one
  */
 
 /**
@@ -91,6 +92,7 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
 
   return {
     next_: 1,
+    socket_: socket,
     close_: function () {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
