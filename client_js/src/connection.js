@@ -231,6 +231,7 @@ export function createConnection(sink) {
       }
     },
 
+    /** Count nothing that was sent: it has left the page, as it does natively. */
     pass_: function () {
       connection.kept_.forEach(function (frame) {
         connection.buffered_ -= frame.size_;

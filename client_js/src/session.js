@@ -256,7 +256,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function dial() {
     var isResume = state === OPEN;
     var secret = carrier.secret_;
-    var ack = connection.taken_;
+    var ack = 0;
     var hasSaid = false;
     dialedAt = now();
     var mine = createLink(
@@ -265,6 +265,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       carrier.mark_('ws', isResume ? '' : url).replace('http', 'ws'),
       isResume ? ['emulation.resume'] : ['emulation.' + session.nonce_].concat(protocols),
       function () {
+        ack = connection.taken_;
         if (isResume) sayHead([ack, session.nonce_]);
       },
       function (frame) {
@@ -453,8 +454,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
       tell(fail, 'gone', isFailed);
     },
 
+    /** @returns {number} the bytes that the page has sent, and that may still wait in it */
     buffered_: function () {
-      if (isLinked && !link.socket_.bufferedAmount) connection.pass_();
+      if (isLinked && !(/** @type {Link} */ (link).socket_.bufferedAmount)) connection.pass_();
       return connection.buffered_;
     },
 
