@@ -218,6 +218,22 @@ async def test_logs(running: Running) -> None:
     }
 
 
+async def test_debug_shows_no_secrets(backend: str) -> None:
+    """The libraries below would show whole handshakes, and each piece of an event stream."""
+    headers = [("cookie", "id=COOKIE"), ("authorization", "Bearer BEARER")]
+    with processes.gateway(backend, "--log-level", "debug", "--access-log") as (url, process):
+        with anyio.fail_after(TIMEOUT):
+            for transport in TRANSPORTS:
+                path = "/echo?access_token=TOKEN"
+                async with connect(url + path, transport, headers=headers) as socket:
+                    await socket.send("MESSAGE")
+                    assert await socket.receive() == "MESSAGE"
+            await until(lambda: process.log().count(" with 1005 ") == len(TRANSPORTS))
+        log = process.log()
+    secrets = ("TOKEN", "COOKIE", "BEARER", "MESSAGE", "emulation=", "Sec-WebSocket")
+    assert not [secret for secret in secrets if secret in log]
+
+
 async def test_end_in_good_order(fresh: Running) -> None:
     url, _, process = fresh
     with anyio.fail_after(TIMEOUT):
