@@ -57,7 +57,7 @@ class LogLevel(str, Enum):
 
 def _option(*flags: str, help: str, **more: Any) -> Any:
     """Declare a flag that the environment can give too."""
-    name = flags[0].lstrip("-").replace("-", "_").upper()
+    name = flags[0].partition("/")[0].lstrip("-").replace("-", "_").upper()
     return typer.Option(
         *flags,
         help=help,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
 
 from emulation_server.lab import MODES
@@ -82,6 +83,7 @@ def test_help_teaches() -> None:
         "/emulation.js",
         "WEBSOCKET_EMULATION_LOG_LEVEL",
         "--config",
+        "WEBSOCKET_EMULATION_PASS_HOST;",
     ):
         assert part in result.output
 
@@ -149,6 +151,14 @@ async def test_flag_before_environment_before_file(servers: Servers, tmp_path: P
             async with connect(url + "/e", "stream") as socket:
                 await socket.send("hello")
                 assert await socket.receive() == "hello"
+
+
+@pytest.mark.integration
+async def test_switch_in_the_environment() -> None:
+    environment = {"WEBSOCKET_EMULATION_DOCTOR": "true"}
+    with processes.gateway(ECHO, environment=environment) as (url, _):
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
+            assert (await client.get(url + "/.websocket-emulation/doctor/")).status_code == 200
 
 
 @pytest.mark.integration
