@@ -16,9 +16,12 @@ import anyio
 import httpx
 import pytest
 
+from emulation import WebSocketEmulation
+from emulation.testing import serve
 from emulation_server.lab import Lab
 from emulation_server.settings import parse_address
-from tests.gateway import processes
+from emulation_server.watching import Watch
+from tests.gateway import misbehaving, processes
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
 from tests.support.servers import ROOT, Servers
 
@@ -169,6 +172,45 @@ async def test_operator_closes_a_session(running: Running, transport: str) -> No
             assert (closed.value.code, closed.value.reason) == (4400, "operator")
     await until(lambda: ask(admin + "/sessions", **TOKEN).json() == [])
     assert ask(path, "DELETE", **TOKEN).status_code == 404
+
+
+@pytest.mark.parametrize("transport", [NATIVE, "stream"])
+async def test_session_that_is_closing_is_not_closed_again(transport: str) -> None:
+    """Its backend never answers the close, so that the session stays in the list."""
+    with misbehaving.misbehaving() as host, start(f"ws://{host}") as (url, admin, process):
+        with anyio.fail_after(TIMEOUT):
+            async with connect(url + "/good", transport) as socket:
+                assert await socket.receive() == "first"
+                [session] = ask(admin + "/sessions", **TOKEN).json()
+                path = f"{admin}/sessions/{session['id']}?code=4400"
+                assert ask(path, "DELETE", **TOKEN).status_code == 204
+                assert ask(path, "DELETE", **TOKEN).status_code == 404
+                with pytest.raises(Closed, match="4400"):
+                    await socket.receive()
+        assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize("transport", [NATIVE, "stream"])
+async def test_session_whose_page_has_closed_is_not_closed_again(transport: str) -> None:
+    """Its application is still busy with the end."""
+    is_left, is_over = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            is_left.set()
+            await is_over.wait()
+
+    watch = Watch(app)
+    with anyio.fail_after(TIMEOUT):
+        async with serve(WebSocketEmulation(watch)) as url, connect(url, transport) as socket:
+            [name] = watch.sockets
+            await socket.close(4000)
+            await is_left.wait()
+            assert not await watch.close(name, 4400, "")
+            is_over.set()
 
 
 async def test_sessions_need_the_token(running: Running) -> None:
