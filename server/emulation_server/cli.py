@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emulation.testing.http import encoded
 from emulation_server import logs
 from emulation_server.doctor.terminal import NOTHING, Unreachable, examine
 from emulation_server.lab import MODES, Lab
@@ -80,8 +81,8 @@ def _load(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
-def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function that raises a sentence, and let it be the user's."""
+def _checked(function: Callable[..., Any], *arguments: Any, hint: str | None = None) -> Any:
+    """Call a function that raises a sentence, and let it be the user's; `hint` names the option."""
     try:
         return function(*arguments)
     except tls.SSLError as error:
@@ -90,7 +91,7 @@ def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
             f" key's password is wrong: {error}"
         ) from None
     except (TypeError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 @app.command()
@@ -285,13 +286,15 @@ def serve(
         option = next(iter(tls)).replace("_", "-")
         raise typer.BadParameter(f"--{option} is of no use without --ssl-certfile.")
     settings = Settings(
-        routes={} if is_app else _checked(parse_routes, target, route),
+        routes={}
+        if is_app
+        else _checked(parse_routes, target, route, hint="'target' or '--route'"),
         app=target if is_app and target else "",
         origins=origin,
         host=host,
         port=port,
         unix=unix,
-        admin=_checked(parse_address, admin) if admin else None,
+        admin=_checked(parse_address, admin, hint="'--admin'") if admin else None,
         admin_token=admin_token,
         doctor=doctor,
         forwarded_allow_ips=[
@@ -350,7 +353,7 @@ def lab(
     websocket-emulation lab drop --to localhost:8000 --set after=10000 --set probability=0.5
     websocket-emulation lab plain --to localhost:8000 --then buffer --then blackhole --every 20
     """
-    server = _checked(parse_address, to)
+    server = _checked(parse_address, to, hint="'--to'")
     for name in (mode, *then):
         if name not in MODES:
             raise typer.BadParameter(f"there is no mode {name!r}; there are {', '.join(MODES)}.")
@@ -394,7 +397,7 @@ def doctor(
 
     The exit status is 0 where WebSocket works, 1 where only others do, 2 where nothing does.
     """
-    headers = [_checked(_header, text) for text in header]
+    headers = [_checked(_header, text, hint="'--header'") for text in header]
     try:
         status = _checked(asyncio.run, examine(url, headers=headers, ca=ca, say=typer.echo))
     except Unreachable as unreachable:
@@ -407,7 +410,9 @@ def _header(text: str) -> tuple[str, str]:
     name, separator, value = text.partition(":")
     if not separator or not name.strip():
         raise ValueError(f"{text!r} is no header; give 'Name: value'.")
-    return name.strip(), value.strip()
+    header = name.strip(), value.strip()
+    encoded([header])  # for what it raises
+    return header
 
 
 def _lab_option(mode: str, text: str) -> tuple[str, object]:
