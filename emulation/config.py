@@ -234,16 +234,16 @@ class Config:
                 )
 
 
-def network(text: str) -> Network:
+def network(text: str, setting: str = "trusted_proxies") -> Network:
     """Return the network that an address or a network in text means.
 
-    Raises ValueError when it is neither.
+    Raises ValueError when it is neither; `setting` is what the text was given as.
     """
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
-            f"trusted_proxies: {text!r} is no address or network; give one such as '10.0.0.7',"
+            f"{setting}: {text!r} is no address or network; give one such as '10.0.0.7',"
             " '10.0.0.0/8' or 'fd00::/8', or '*' for whoever connects."
         ) from None
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import itertools
 import logging
+import math
 import ssl as tls
 import sys
 from collections.abc import Callable
@@ -75,9 +76,12 @@ def _file(flag: str, help: str) -> Any:
 def _load(context: typer.Context, path: Path | None) -> Path | None:
     """Let the settings of a file stand in for what neither flags nor the environment say."""
     if path is not None:
-        names = [parameter.name for parameter in context.command.params if parameter.name]
-        names.remove("config")
-        context.default_map = {**(context.default_map or {}), **_checked(read_file, path, names)}
+        flags = {
+            parameter.name: bool(getattr(parameter, "multiple", False))
+            for parameter in context.command.params
+            if parameter.name and parameter.name != "config"
+        }
+        context.default_map = {**(context.default_map or {}), **_checked(read_file, path, flags)}
     return path
 
 
@@ -420,14 +424,23 @@ def _lab_option(mode: str, text: str) -> tuple[str, object]:
     known = inspect.signature(MODES[mode]).parameters
     if name not in known:
         raise ValueError(f"the mode {mode} has no option {name!r}; it has {', '.join(known)}.")
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    if not isinstance(known[name].default, str):
-        raise ValueError(f"the mode {mode}, option {name}: {value!r} is no number.")
-    return name, value
+    option = known[name]
+    if isinstance(option.default, str):
+        return name, value
+    is_whole = str(option.annotation).startswith(("int", "bool"))
+    try:
+        number = int(value) if is_whole else float(value)
+    except ValueError:
+        number = math.nan
+    where = f"the mode {mode}, option {name}"
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: {value!r} is no {'whole ' if is_whole else ''}number.")
+    if name == "probability" and not 0 <= number <= 1:
+        raise ValueError(f"{where}: {value} must be from 0 to 1.")
+    least = 1 if name == "every" else 0
+    if number < least:
+        raise ValueError(f"{where}: {value} must be at least {least}.")
+    return name, number
 
 
 async def _run_lab(lab: Lab, turns: list[tuple[str, dict[str, object]]], seconds: float) -> None:

@@ -26,16 +26,27 @@ TIMEOUT = 20.0
 MISTAKES = {
     ("serve",): "Say in front of what",
     ("serve", "http://x"): "is no WebSocket URL",
+    ("serve", "ws://[::1"): "'ws://[::1' is no WebSocket URL",
     ("serve", "main"): "is neither a URL nor module:name",
     ("serve", "ws://x", "--route", "mqtt=ws://y"): "is no route",
     ("serve", "ws://x", "--route", "/=ws://y"): "given twice",
+    ("serve", "--route", "/a=ws://x", "--route", "/a/=ws://y"): "route '/a' is given twice: a",
+    ("serve", "ws://x", "--route", "//=ws://y"): "route '/' is given twice: a",
+    ("serve", "--route", "/a b=ws://x"): "route '/a b' never matches: A path must",
+    ("serve", "--route", "/a/../b=ws://x"): "route '/a/../b' never matches: A path must not",
+    ("serve", "--route", "/a?b=ws://x"): "route '/a?b' never matches: ",
     ("serve", "main:app", "--route", "/mqtt=ws://y"): "needs backends",
     ("serve", "ws://x", "--port", "70000"): "less than or equal to 65535",
-    ("serve", "ws://x", "--admin", "here"): "give HOST:PORT",
+    ("serve", "ws://x", "--admin", "here"): "'--admin': 'here' is no address; give HOST:PORT",
     ("serve", "ws://x", "--origin", "example"): "is not an origin",
     ("serve", "ws://x", "--heartbeat", "0"): "must be more than 0 seconds",
     ("serve", "ws://x", "--transport", "carrier-pigeon"): "must name at least one transport",
-    ("serve", "ws://x", "--forwarded-allow-ips", "proxy"): "no address or network",
+    (
+        "serve",
+        "ws://x",
+        "--forwarded-allow-ips",
+        "proxy",
+    ): "forwarded_allow_ips: 'proxy' is no address or",
     ("serve", "ws://x", "--ssl-certfile", "/nowhere"): "does not exist",
     ("serve", "ws://x", "--backend-ca", __file__): "certificate",
     ("serve", "ws://x", "--ssl-certfile", __file__): "no key or certificate in PEM",
@@ -45,7 +56,15 @@ MISTAKES = {
     ("serve", "ws://x", "--backend-timeout", "-1"): "greater than or equal to 0.1",
     ("lab", "unknown", "--to", "localhost:1"): "there is no mode",
     ("lab", "drop", "--to", "localhost:1", "--set", "x=1"): "has no option",
-    ("lab", "drop", "--to", "localhost:1", "--set", "after=x"): "'x' is no number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=x"): "'x' is no whole number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "probability=7"): "7 must be from 0 to 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "probability=-0.1"): "-0.1 must be from 0 to 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=-5"): "-5 must be at least 0",
+    ("lab", "drop", "--to", "localhost:1", "--set", "every=0"): "0 must be at least 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=nan"): "'nan' is no whole number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=1e3"): "'1e3' is no whole number",
+    ("lab", "delay", "--to", "localhost:1", "--set", "delay=inf"): "'inf' is no number",
+    ("lab", "delay", "--to", "localhost:1", "--set", "delay=nan"): "'nan' is no number",
     ("lab", "drop", "--to", "localhost:1", "--then", "unknown"): "there is no mode",
     ("lab", "drop", "--to", "localhost"): "give HOST:PORT",
 }
@@ -64,6 +83,9 @@ FILES = {
     "port = 'x'": "should be a valid integer",
     "port": "is no TOML",
     "[host]": "host must not be a table",
+    "origin = 'https://x'": "origin must be a list, such as origin = ['https://x']",
+    "transport = 'poll'": "transport must be a list",
+    "host = ['x']": "host must not be a list",
 }
 
 
@@ -127,6 +149,14 @@ def test_port_that_is_taken_is_named(arguments: tuple[str, ...]) -> None:
     assert ended.returncode == 3, ended.stderr
     assert port in ended.stderr and "address already in use" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--host", "--admin"])
+def test_host_that_does_not_exist_is_named(option: str) -> None:
+    value = "nohost.invalid" + (":1" if option == "--admin" else "")
+    result = invoke("serve", "ws://x", "--port", "0", option, value)
+    assert result.exit_code == 3
+    assert f"{option}: there is no address nohost.invalid here" in result.stderr
 
 
 def test_addresses() -> None:
