@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import ipaddress
 import os
 import re
@@ -202,6 +203,11 @@ class Config:
             )
         if self.principal is not None and not callable(self.principal):
             raise TypeError("Config: principal must be a function that takes the ASGI scope.")
+        # Its coroutine would never run, and be the principal itself.
+        if any(map(inspect.iscoroutinefunction, (self.principal, type(self.principal).__call__))):
+            raise TypeError(
+                "Config: principal must not be async: it is called, and its answer is not awaited."
+            )
         if self.observer is not None and not isinstance(self.observer, Observer):
             raise TypeError("Config: observer must be an emulation.Observer.")
         if not isinstance(self.node, str):
