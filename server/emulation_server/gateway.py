@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, PayloadTooBig
 
 from emulation.protocol.close import CloseCode, is_sendable
 from emulation_server.backend import (
@@ -138,7 +138,14 @@ class Gateway:
         finally:
             backend.transport.abort()
         if broken:
-            logger.warning("%s broke off: %s", target.backend, broken)
+            if isinstance(backend.protocol.parser_exc, PayloadTooBig):
+                logger.warning(
+                    "%s sent a message of more than the %d bytes that --max-message-size allows",
+                    target.backend,
+                    self._connector.max_message_size,
+                )
+            else:
+                logger.warning("%s broke off: %s", target.backend, broken)
             self._failed("broken")
 
 
