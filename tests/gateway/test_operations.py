@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import subprocess
 from collections import Counter
@@ -19,6 +20,7 @@ import pytest
 from emulation import WebSocketEmulation
 from emulation.testing import serve
 from emulation_server.lab import Lab
+from emulation_server.refusals import Refusals
 from emulation_server.settings import parse_address
 from emulation_server.watching import Watch
 from tests.gateway import misbehaving, processes
@@ -251,13 +253,51 @@ async def test_logs(running: Running) -> None:
     assert {entry["logger"] for entry in ends} == {"emulation.diary", "emulation_server.sessions"}
     assert len({entry["session"] for entry in ends}) == len(ends) == 2
     refused = [entry for entry in entries if "refused" in entry["message"]]
-    # The emulated one, of which two parts speak, and the native one.
-    by_session = Counter(entry["session"] for entry in refused)
-    assert sorted(by_session.values()) == [1, 2]
+    # The emulated one, of which two parts speak; the native one is a second of its kind.
+    assert [*Counter(entry["session"] for entry in refused).values()] == [2]
     assert {entry["logger"] for entry in refused} == {
         "emulation_server.gateway",
         "emulation.diary",
     }
+
+
+async def test_flood_of_refusals_is_a_line_of_each_kind(backend: str) -> None:
+    nobody = f"ws://127.0.0.1:{processes.free_port()}"
+    kinds = {
+        "/other": "refused: no route has the path /other",
+        "/there/%2e%2e/x": "refused: A path must not hold the segments",
+        "/there/deny": "refused by ws://.*: it answered 401",
+        "/nobody": "no WebSocket from ws://",
+    }
+    routes = ("--route", f"/there={backend}/", "--route", f"/nobody={nobody}")
+    with processes.gateway(*routes) as (url, process), anyio.fail_after(TIMEOUT):
+        for path in (path for path in kinds for _ in range(5)):
+            with pytest.raises(Refused):
+                async with connect(url + path, NATIVE):
+                    pass
+        for words in kinds.values():
+            assert len(re.findall(words + ".*to 127.0.0.1; said once in 60 s", process.log())) == 1
+            assert len(re.findall(words, process.log())) == 1
+
+
+def test_refusals_that_were_not_said_are_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    refusals = Refusals()
+    for number in range(1000):
+        now = 1000 + number / 100
+        scope = {"client": (f"10.0.0.{number % 200}", 1)}
+        refusals.note(scope, logging.WARNING, "kind", "refused: %s", "why")
+    now = 1061
+    refusals.note({}, logging.WARNING, "kind", "refused: %s", "why")
+    refusals.note({}, logging.WARNING, "another", "refused: %s", "why")
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused: why (to 10.0.0.0; said once in 60 s; 0 more before, of 0 clients)",
+        "refused: why (to an unknown address; said once in 60 s; 999 more before, of 100 clients)",
+        "refused: why (to an unknown address; said once in 60 s; 0 more before, of 0 clients)",
+    ]
 
 
 async def test_debug_shows_no_secrets(backend: str) -> None:
