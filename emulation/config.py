@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import ipaddress
 import os
 import re
@@ -202,6 +203,11 @@ class Config:
             )
         if self.principal is not None and not callable(self.principal):
             raise TypeError("Config: principal must be a function that takes the ASGI scope.")
+        # Its coroutine would never run, and be the principal itself.
+        if any(map(inspect.iscoroutinefunction, (self.principal, type(self.principal).__call__))):
+            raise TypeError(
+                "Config: principal must not be async: it is called, and its answer is not awaited."
+            )
         if self.observer is not None and not isinstance(self.observer, Observer):
             raise TypeError("Config: observer must be an emulation.Observer.")
         if not isinstance(self.node, str):
@@ -234,16 +240,16 @@ class Config:
                 )
 
 
-def network(text: str) -> Network:
+def network(text: str, setting: str = "trusted_proxies") -> Network:
     """Return the network that an address or a network in text means.
 
-    Raises ValueError when it is neither.
+    Raises ValueError when it is neither; `setting` is what the text was given as.
     """
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
-            f"trusted_proxies: {text!r} is no address or network; give one such as '10.0.0.7',"
+            f"{setting}: {text!r} is no address or network; give one such as '10.0.0.7',"
             " '10.0.0.0/8' or 'fd00::/8', or '*' for whoever connects."
         ) from None
 

@@ -1,6 +1,7 @@
 """Config: sensible as it stands, and senseless values are refused in a sentence."""
 
 import dataclasses
+import functools
 import math
 import os
 import re
@@ -120,6 +121,19 @@ def test_senseless_setting_is_a_value_error_that_names_it(settings: dict[str, An
 def test_setting_of_a_wrong_type_is_a_type_error(settings: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="must be a"):
         configure(**settings)
+
+
+def test_principal_that_would_not_be_awaited_is_a_type_error() -> None:
+    async def of(scope: Any) -> str:
+        return "ann"
+
+    class Asked:
+        async def __call__(self, scope: Any) -> str:
+            return "ann"
+
+    for principal in (of, functools.partial(of), Asked()):
+        with pytest.raises(TypeError, match=r"^Config: principal must not be async: .*\.$"):
+            configure(principal=principal)
 
 
 def test_small_numbers_that_fit_together_are_fine() -> None:

@@ -23,11 +23,18 @@ class Address(NamedTuple):
     @classmethod
     def parse(cls, url: str) -> Address:
         """Read an `http:`, `https:`, `ws:` or `wss:` URL; raises ValueError for any other."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(
+                f"{url!r} has no host and port that could be read; give them as in"
+                " http://localhost:8000 or http://[::1]:8000, the port at most 65535"
+            ) from None
         is_secure = _SECURE.get(parts.scheme)
         if is_secure is None or not parts.hostname:
             raise ValueError(f"{url!r} is no absolute http:, https:, ws: or wss: URL")
-        port = parts.port or (443 if is_secure else 80)
+        port = port or (443 if is_secure else 80)
         authority = parts.netloc.rpartition("@")[2]
         return cls(is_secure, authority, parts.hostname, port, parts.path or "/", parts.query)
 

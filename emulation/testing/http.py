@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 
@@ -13,14 +14,38 @@ from emulation.testing.address import Address
 from emulation.testing.exceptions import Failure
 from emulation.testing.waiting import within
 
-__all__ = ["Exchange", "HTTPClient", "Headers"]
+__all__ = ["Exchange", "HTTPClient", "Headers", "encoded"]
 
 Headers = Sequence[tuple[str, str]]
+
+# RFC 9110 sections 5.1 and 5.5.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 
 _READ_SIZE = 65_536
 # No answer that is read whole comes near it: a poll's is about 1 MiB (section 7.1).
 _MAX_WHOLE_BODY = 64 * 1024 * 1024
 _CONNECT_TIMEOUT = 10.0
+
+
+def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return headers as they are sent. Raises ValueError, in a sentence, for what is none."""
+    for name, value in headers:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no name of a header; give one of letters, digits and '-', such as"
+                " 'X-Name'."
+            )
+        # The value itself may be a secret.
+        if not _VALUE.fullmatch(value):
+            raise ValueError(
+                f"The value of the header {name!r} holds a line break, another control character"
+                " or one beyond Latin-1; leave it out, or encode it as the server expects."
+            )
+    return [
+        (name.lower().encode("ascii"), value.strip(" \t").encode("latin-1"))
+        for name, value in headers
+    ]
 
 
 class Exchange:
@@ -138,9 +163,9 @@ class HTTPClient:
     def __init__(self, address: Address, headers: Headers, context: ssl.SSLContext | None) -> None:
         self._address = address
         self._context = context or ssl.create_default_context() if address.is_secure else None
-        self._headers = [(name.lower(), value) for name, value in headers]
-        if not any(name == "host" for name, _ in self._headers):
-            self._headers.insert(0, ("host", address.authority))
+        self._headers = encoded(headers)
+        if not any(name == b"host" for name, _ in self._headers):
+            self._headers.insert(0, (b"host", address.authority.encode("ascii")))
         self._idle: list[Exchange] = []
 
     @contextlib.asynccontextmanager
@@ -153,7 +178,9 @@ class HTTPClient:
             # RFC 9110 section 8.6: a POST says its length even where that is 0.
             length = [("content-length", str(len(body)))] if method == "POST" else []
             request = h11.Request(
-                method=method, target=target, headers=[*self._headers, *headers, *length]
+                method=method,
+                target=target,
+                headers=[*self._headers, *encoded([*headers, *length])],
             )
             await exchange.send(request, body)
             yield exchange

@@ -14,7 +14,7 @@ from emulation.exceptions import LocalProtocolError
 from emulation.protocol.close import close_payload
 from emulation.testing.address import Address
 from emulation.testing.exceptions import Closed, Refused
-from emulation.testing.http import Headers
+from emulation.testing.http import Headers, encoded
 from emulation.testing.socket import WebSocket
 from emulation.testing.waiting import within
 
@@ -139,6 +139,7 @@ async def open_native(
 ) -> NativeWebSocket:
     """Open a plain WebSocket. Raises Refused, or Closed where no handshake came about."""
     address = Address.parse(url)
+    encoded(headers)  # websockets would send what is no header as it is
     try:
         connection = await dial(
             address,

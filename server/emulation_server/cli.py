@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import itertools
 import logging
+import math
 import ssl as tls
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emulation.testing.http import encoded
 from emulation_server import logs
 from emulation_server.doctor.terminal import NOTHING, Unreachable, examine
 from emulation_server.lab import MODES, Lab
@@ -57,7 +59,7 @@ class LogLevel(str, Enum):
 
 def _option(*flags: str, help: str, **more: Any) -> Any:
     """Declare a flag that the environment can give too."""
-    name = flags[0].lstrip("-").replace("-", "_").upper()
+    name = flags[0].partition("/")[0].lstrip("-").replace("-", "_").upper()
     return typer.Option(
         *flags,
         help=help,
@@ -74,14 +76,17 @@ def _file(flag: str, help: str) -> Any:
 def _load(context: typer.Context, path: Path | None) -> Path | None:
     """Let the settings of a file stand in for what neither flags nor the environment say."""
     if path is not None:
-        names = [parameter.name for parameter in context.command.params if parameter.name]
-        names.remove("config")
-        context.default_map = {**(context.default_map or {}), **_checked(read_file, path, names)}
+        flags = {
+            parameter.name: bool(getattr(parameter, "multiple", False))
+            for parameter in context.command.params
+            if parameter.name and parameter.name != "config"
+        }
+        context.default_map = {**(context.default_map or {}), **_checked(read_file, path, flags)}
     return path
 
 
-def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function that raises a sentence, and let it be the user's."""
+def _checked(function: Callable[..., Any], *arguments: Any, hint: str | None = None) -> Any:
+    """Call a function that raises a sentence, and let it be the user's; `hint` names the option."""
     try:
         return function(*arguments)
     except tls.SSLError as error:
@@ -90,7 +95,7 @@ def _checked(function: Callable[..., Any], *arguments: Any) -> Any:
             f" key's password is wrong: {error}"
         ) from None
     except (TypeError, ValueError) as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 @app.command()
@@ -285,13 +290,15 @@ def serve(
         option = next(iter(tls)).replace("_", "-")
         raise typer.BadParameter(f"--{option} is of no use without --ssl-certfile.")
     settings = Settings(
-        routes={} if is_app else _checked(parse_routes, target, route),
+        routes={}
+        if is_app
+        else _checked(parse_routes, target, route, hint="'target' or '--route'"),
         app=target if is_app and target else "",
         origins=origin,
         host=host,
         port=port,
         unix=unix,
-        admin=_checked(parse_address, admin) if admin else None,
+        admin=_checked(parse_address, admin, hint="'--admin'") if admin else None,
         admin_token=admin_token,
         doctor=doctor,
         forwarded_allow_ips=[
@@ -350,7 +357,7 @@ def lab(
     websocket-emulation lab drop --to localhost:8000 --set after=10000 --set probability=0.5
     websocket-emulation lab plain --to localhost:8000 --then buffer --then blackhole --every 20
     """
-    server = _checked(parse_address, to)
+    server = _checked(parse_address, to, hint="'--to'")
     for name in (mode, *then):
         if name not in MODES:
             raise typer.BadParameter(f"there is no mode {name!r}; there are {', '.join(MODES)}.")
@@ -394,7 +401,7 @@ def doctor(
 
     The exit status is 0 where WebSocket works, 1 where only others do, 2 where nothing does.
     """
-    headers = [_checked(_header, text) for text in header]
+    headers = [_checked(_header, text, hint="'--header'") for text in header]
     try:
         status = _checked(asyncio.run, examine(url, headers=headers, ca=ca, say=typer.echo))
     except Unreachable as unreachable:
@@ -407,7 +414,9 @@ def _header(text: str) -> tuple[str, str]:
     name, separator, value = text.partition(":")
     if not separator or not name.strip():
         raise ValueError(f"{text!r} is no header; give 'Name: value'.")
-    return name.strip(), value.strip()
+    header = name.strip(), value.strip()
+    encoded([header])  # for what it raises
+    return header
 
 
 def _lab_option(mode: str, text: str) -> tuple[str, object]:
@@ -415,14 +424,23 @@ def _lab_option(mode: str, text: str) -> tuple[str, object]:
     known = inspect.signature(MODES[mode]).parameters
     if name not in known:
         raise ValueError(f"the mode {mode} has no option {name!r}; it has {', '.join(known)}.")
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    if not isinstance(known[name].default, str):
-        raise ValueError(f"the mode {mode}, option {name}: {value!r} is no number.")
-    return name, value
+    option = known[name]
+    if isinstance(option.default, str):
+        return name, value
+    is_whole = str(option.annotation).startswith(("int", "bool"))
+    try:
+        number = int(value) if is_whole else float(value)
+    except ValueError:
+        number = math.nan
+    where = f"the mode {mode}, option {name}"
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: {value!r} is no {'whole ' if is_whole else ''}number.")
+    if name == "probability" and not 0 <= number <= 1:
+        raise ValueError(f"{where}: {value} must be from 0 to 1.")
+    least = 1 if name == "every" else 0
+    if number < least:
+        raise ValueError(f"{where}: {value} must be at least {least}.")
+    return name, number
 
 
 async def _run_lab(lab: Lab, turns: list[tuple[str, dict[str, object]]], seconds: float) -> None:

@@ -34,7 +34,9 @@ class Forwarding:
         self.app = app
         names = list(trusted)
         self._trusts_any = "*" in names
-        self._networks = tuple(network(name) for name in names if name != "*")
+        self._networks = tuple(
+            network(name, "forwarded_allow_ips") for name in names if name != "*"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on with a scope of its own."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, PayloadTooBig
 
 from emulation.protocol.close import CloseCode, is_sendable
 from emulation_server.backend import (
@@ -18,6 +18,7 @@ from emulation_server.backend import (
     Headers,
     answer_headers,
 )
+from emulation_server.refusals import Refusals
 from emulation_server.routing import Routes, Target, UnsafePath
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Gateway:
         self._routes = routes
         self._connector = Connector() if connector is None else connector
         self._failed = failed or (lambda reason: None)
+        self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -67,11 +69,12 @@ class Gateway:
         try:
             target = self._routes.find(raw_path, scope["query_string"].decode("latin-1"))
         except UnsafePath as error:
-            logger.warning("refused: %s", error)
+            self._refusals.note(scope, logging.WARNING, "path", "refused: %s", error)
             await _deny(scope, send, 400)
             return
         if target is None:
-            logger.warning("refused: no route has the path %s", raw_path)
+            text = "refused: no route has the path %s"
+            self._refusals.note(scope, logging.WARNING, "route", text, raw_path)
             await _deny(scope, send, 404)
             return
         # Whoever gives up while the backend is being asked is heard.
@@ -95,11 +98,15 @@ class Gateway:
                 return None
             return connecting.result()
         except BackendRefused as refused:
-            logger.warning("refused by %s: %s", target.backend, refused)
+            kind = target.backend, refused.status
+            text = "refused by %s: %s"
+            self._refusals.note(scope, logging.WARNING, kind, text, target.backend, refused)
             self._failed("refused")
             await _deny(scope, send, refused.status, refused.headers, refused.body)
         except BackendFailed as failed:
-            logger.error("no WebSocket from %s: %s", target.backend, failed)
+            failure = target.backend, failed.reason
+            text = "no WebSocket from %s: %s"
+            self._refusals.note(scope, logging.ERROR, failure, text, target.backend, failed)
             self._failed(failed.reason)
             await _deny(scope, send, failed.status)
         finally:
@@ -138,7 +145,14 @@ class Gateway:
         finally:
             backend.transport.abort()
         if broken:
-            logger.warning("%s broke off: %s", target.backend, broken)
+            if isinstance(backend.protocol.parser_exc, PayloadTooBig):
+                logger.warning(
+                    "%s sent a message of more than the %d bytes that --max-message-size allows",
+                    target.backend,
+                    self._connector.max_message_size,
+                )
+            else:
+                logger.warning("%s broke off: %s", target.backend, broken)
             self._failed("broken")
 
 

@@ -28,6 +28,9 @@ def set_up(level: str, *, as_json: bool) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Whatever happens to a backend is logged where it is known whose it is.
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    # At DEBUG these show whole handshakes and answers: queries, cookies, nonces, messages.
+    for name in ("uvicorn.error", "sse_starlette"):
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     filter_access_log()
 
 

@@ -34,7 +34,10 @@ class Backend:
     @classmethod
     def parse(cls, url: str) -> Backend:
         """Read a ws: or wss: URL. Raises ValueError, in a sentence, for any other text."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # brackets without an address of IPv6 in them
+            parts = urlsplit("")
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
             raise ValueError(f"{url!r} is no WebSocket URL; give one such as ws://localhost:9000.")
         if parts.username is not None:
@@ -76,18 +79,28 @@ class Routes:
     """Find the backend of a path by the longest prefix of whole segments.
 
     Where the backend's URL has a path, it takes the place of the prefix; where it has none, paths
-    stay as they are. Raises ValueError, in a sentence, for a malformed prefix.
+    stay as they are. Raises ValueError, in a sentence, for a prefix that is malformed, that no path
+    ever has, or that is given twice.
     """
 
     def __init__(self, routes: Mapping[str, Backend]) -> None:
-        for prefix in routes:
+        found: dict[str, Backend] = {}
+        for prefix, backend in routes.items():
             if not prefix.startswith("/"):
                 raise ValueError(f"The route {prefix!r} must begin with '/'.")
-        self._routes = sorted(
-            ((prefix.rstrip("/"), backend) for prefix, backend in routes.items()),
-            key=lambda route: len(route[0]),
-            reverse=True,
-        )
+            if "?" in prefix:
+                raise ValueError(f"The route {prefix!r} never matches: give it without a query.")
+            try:
+                _check(prefix)
+            except UnsafePath as error:
+                raise ValueError(f"The route {prefix!r} never matches: {error}") from None
+            path = prefix.rstrip("/")
+            if path in found:
+                raise ValueError(
+                    f"The route {path or '/'!r} is given twice: a '/' at its end changes nothing."
+                )
+            found[path] = backend
+        self._routes = sorted(found.items(), key=lambda route: len(route[0]), reverse=True)
 
     def __iter__(self) -> Iterator[tuple[str, Backend]]:
         """Iterate over the prefixes and their backends, the longest first."""

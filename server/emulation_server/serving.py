@@ -128,11 +128,29 @@ def run(settings: Settings) -> None:
 
         admin = make_admin(watch, metrics.registry, is_ready, settings.admin_token)
         main.beside = _Beside(_admin_config(settings, settings.admin, admin))
+    if not settings.unix:
+        _look_up("--host", settings.host, settings.port)
+    if settings.admin is not None:
+        _look_up("--admin", *settings.admin)
     for prefix, backend in settings.routes.items():
         logger.info("in front of %s for %s", backend, prefix)
     main.run()
     if not main.started or main.is_alone:
         raise SystemExit(3)
+
+
+def _look_up(option: str, host: str, port: int) -> None:
+    """Look for an address to listen on; of one that there is not uvicorn says only that."""
+    try:
+        socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        logger.error(
+            "%s: there is no address %s here (%s); give one of this machine, such as 127.0.0.1",
+            option,
+            host,
+            error,
+        )
+        raise SystemExit(3) from None
 
 
 def _application(settings: Settings, config: Config, metrics: Metrics) -> App:

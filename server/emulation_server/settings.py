@@ -21,10 +21,11 @@ Address = tuple[str, int]
 _LOOPBACK = "127.0.0.1"
 
 
-def read_file(path: Path, names: Iterable[str]) -> dict[str, Any]:
+def read_file(path: Path, flags: Mapping[str, bool]) -> dict[str, Any]:
     """Read the settings in a TOML file; keys are the flags' names, with `-` or `_`.
 
-    Raises ValueError, in a sentence, where the file is no TOML or has a key that is no flag.
+    `flags` says of each whether it is repeatable. Raises ValueError, in a sentence, where the file
+    is no TOML, has a key that is no flag, or no list for one that is repeatable.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -33,7 +34,7 @@ def read_file(path: Path, names: Iterable[str]) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no TOML: {error}.") from None
     settings = {key.replace("-", "_"): value for key, value in content.items()}
-    known = sorted(set(names))
+    known = sorted(flags)
     for key, value in settings.items():
         if key not in known:
             raise ValueError(f"{path} has the key {key!r}; there are {', '.join(known)}.")
@@ -41,6 +42,10 @@ def read_file(path: Path, names: Iterable[str]) -> dict[str, Any]:
             settings[key] = [f"{prefix}={url}" for prefix, url in value.items()]
         elif isinstance(value, Mapping):
             raise ValueError(f"{path}: {key} must not be a table.")
+        elif flags[key] and not isinstance(value, list):
+            raise ValueError(f"{path}: {key} must be a list, such as {key} = [{value!r}].")
+        elif isinstance(value, list) and not flags[key]:
+            raise ValueError(f"{path}: {key} must not be a list.")
     return settings
 
 

@@ -83,12 +83,17 @@ class Watch:
         return sums
 
     async def close(self, name: str, code: int, reason: str) -> bool:
-        """Close the socket of this id as its application could; False where there is none."""
+        """Close the socket of this id as its application could; False where there is none open."""
         watched = self.sockets.get(name)
         if watched is None or not watched.is_open or watched.send is None:
             return False
+        if watched.is_closed_by_operator:
+            return False
         watched.is_closed_by_operator = True
-        await watched.send({"type": "websocket.close", "code": code, "reason": reason})
+        try:
+            await watched.send({"type": "websocket.close", "code": code, "reason": reason})
+        except (OSError, RuntimeError):
+            return False  # it is closed already, by its page or its application
         return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -124,7 +124,12 @@ def test_certificate_has_to_be_trusted(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["here"], "is no absolute http:, https:, ws: or wss: URL"),
-        (["http://127.0.0.1/", "-H", "nothing"], "is no header"),
+        (["http://[::1/"], "'http://[::1/' has no host and port that could be read"),
+        (["http://h:99999/"], "'http://h:99999/' has no host and port that could be read"),
+        (["http://127.0.0.1/", "-H", "nothing"], "'--header': 'nothing' is no header"),
+        (["http://127.0.0.1/", "-H", "a b: c"], "'--header': 'a b' is no name of a header"),
+        (["http://127.0.0.1/", "-H", "x: a\nb"], "'--header': The value of the header 'x'"),
+        (["http://127.0.0.1/", "-H", "x: €"], "'--header': The value of the header 'x'"),
         ([], "Missing argument"),
     ],
 )

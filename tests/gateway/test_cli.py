@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
 
 from emulation_server.lab import MODES
@@ -25,16 +26,27 @@ TIMEOUT = 20.0
 MISTAKES = {
     ("serve",): "Say in front of what",
     ("serve", "http://x"): "is no WebSocket URL",
+    ("serve", "ws://[::1"): "'ws://[::1' is no WebSocket URL",
     ("serve", "main"): "is neither a URL nor module:name",
     ("serve", "ws://x", "--route", "mqtt=ws://y"): "is no route",
     ("serve", "ws://x", "--route", "/=ws://y"): "given twice",
+    ("serve", "--route", "/a=ws://x", "--route", "/a/=ws://y"): "route '/a' is given twice: a",
+    ("serve", "ws://x", "--route", "//=ws://y"): "route '/' is given twice: a",
+    ("serve", "--route", "/a b=ws://x"): "route '/a b' never matches: A path must",
+    ("serve", "--route", "/a/../b=ws://x"): "route '/a/../b' never matches: A path must not",
+    ("serve", "--route", "/a?b=ws://x"): "route '/a?b' never matches: ",
     ("serve", "main:app", "--route", "/mqtt=ws://y"): "needs backends",
     ("serve", "ws://x", "--port", "70000"): "less than or equal to 65535",
-    ("serve", "ws://x", "--admin", "here"): "give HOST:PORT",
+    ("serve", "ws://x", "--admin", "here"): "'--admin': 'here' is no address; give HOST:PORT",
     ("serve", "ws://x", "--origin", "example"): "is not an origin",
     ("serve", "ws://x", "--heartbeat", "0"): "must be more than 0 seconds",
     ("serve", "ws://x", "--transport", "carrier-pigeon"): "must name at least one transport",
-    ("serve", "ws://x", "--forwarded-allow-ips", "proxy"): "no address or network",
+    (
+        "serve",
+        "ws://x",
+        "--forwarded-allow-ips",
+        "proxy",
+    ): "forwarded_allow_ips: 'proxy' is no address or",
     ("serve", "ws://x", "--ssl-certfile", "/nowhere"): "does not exist",
     ("serve", "ws://x", "--backend-ca", __file__): "certificate",
     ("serve", "ws://x", "--ssl-certfile", __file__): "no key or certificate in PEM",
@@ -44,7 +56,15 @@ MISTAKES = {
     ("serve", "ws://x", "--backend-timeout", "-1"): "greater than or equal to 0.1",
     ("lab", "unknown", "--to", "localhost:1"): "there is no mode",
     ("lab", "drop", "--to", "localhost:1", "--set", "x=1"): "has no option",
-    ("lab", "drop", "--to", "localhost:1", "--set", "after=x"): "'x' is no number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=x"): "'x' is no whole number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "probability=7"): "7 must be from 0 to 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "probability=-0.1"): "-0.1 must be from 0 to 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=-5"): "-5 must be at least 0",
+    ("lab", "drop", "--to", "localhost:1", "--set", "every=0"): "0 must be at least 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=nan"): "'nan' is no whole number",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=1e3"): "'1e3' is no whole number",
+    ("lab", "delay", "--to", "localhost:1", "--set", "delay=inf"): "'inf' is no number",
+    ("lab", "delay", "--to", "localhost:1", "--set", "delay=nan"): "'nan' is no number",
     ("lab", "drop", "--to", "localhost:1", "--then", "unknown"): "there is no mode",
     ("lab", "drop", "--to", "localhost"): "give HOST:PORT",
 }
@@ -63,6 +83,9 @@ FILES = {
     "port = 'x'": "should be a valid integer",
     "port": "is no TOML",
     "[host]": "host must not be a table",
+    "origin = 'https://x'": "origin must be a list, such as origin = ['https://x']",
+    "transport = 'poll'": "transport must be a list",
+    "host = ['x']": "host must not be a list",
 }
 
 
@@ -82,6 +105,7 @@ def test_help_teaches() -> None:
         "/emulation.js",
         "WEBSOCKET_EMULATION_LOG_LEVEL",
         "--config",
+        "WEBSOCKET_EMULATION_PASS_HOST;",
     ):
         assert part in result.output
 
@@ -127,6 +151,14 @@ def test_port_that_is_taken_is_named(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--host", "--admin"])
+def test_host_that_does_not_exist_is_named(option: str) -> None:
+    value = "nohost.invalid" + (":1" if option == "--admin" else "")
+    result = invoke("serve", "ws://x", "--port", "0", option, value)
+    assert result.exit_code == 3
+    assert f"{option}: there is no address nohost.invalid here" in result.stderr
+
+
 def test_addresses() -> None:
     assert parse_address("9100") == ("127.0.0.1", 9100)
     assert parse_address("[::1]:9100") == ("::1", 9100)
@@ -149,6 +181,14 @@ async def test_flag_before_environment_before_file(servers: Servers, tmp_path: P
             async with connect(url + "/e", "stream") as socket:
                 await socket.send("hello")
                 assert await socket.receive() == "hello"
+
+
+@pytest.mark.integration
+async def test_switch_in_the_environment() -> None:
+    environment = {"WEBSOCKET_EMULATION_DOCTOR": "true"}
+    with processes.gateway(ECHO, environment=environment) as (url, _):
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
+            assert (await client.get(url + "/.websocket-emulation/doctor/")).status_code == 200
 
 
 @pytest.mark.integration

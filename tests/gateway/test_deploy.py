@@ -18,9 +18,10 @@ from tests.support.servers import ROOT
 DEPLOY = ROOT / "deploy"
 
 
-def flags() -> list[str]:
+def flags() -> dict[str, bool]:
+    """Return the flags by name, and whether each is repeatable."""
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    return [parameter.name for parameter in serve.params]
+    return {parameter.name: getattr(parameter, "multiple", False) for parameter in serve.params}
 
 
 def test_settings_are_known() -> None:

@@ -112,3 +112,11 @@ async def test_nobody_there(transport: str) -> None:
                 pass
         assert refused.value.status == 502
         assert "no WebSocket from" in process.log()
+
+
+async def test_message_that_is_too_large_is_told(bad: str, transport: str) -> None:
+    target = bad.replace("http:", "ws:")
+    with processes.gateway(target, "--max-message-size", "4") as (url, process):
+        assert await see(url, path_of("no close at all"), transport) == Seen((), 1006, "", False)
+        process.wait_for("sent a message of more than the 4 bytes that --max-message-size allows")
+        assert "broke off" not in process.log()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import subprocess
 from collections import Counter
@@ -16,9 +17,13 @@ import anyio
 import httpx
 import pytest
 
+from emulation import WebSocketEmulation
+from emulation.testing import serve
 from emulation_server.lab import Lab
+from emulation_server.refusals import Refusals
 from emulation_server.settings import parse_address
-from tests.gateway import processes
+from emulation_server.watching import Watch
+from tests.gateway import misbehaving, processes
 from tests.support.client import NATIVE, TRANSPORTS, Closed, Refused, connect
 from tests.support.servers import ROOT, Servers
 
@@ -171,6 +176,45 @@ async def test_operator_closes_a_session(running: Running, transport: str) -> No
     assert ask(path, "DELETE", **TOKEN).status_code == 404
 
 
+@pytest.mark.parametrize("transport", [NATIVE, "stream"])
+async def test_session_that_is_closing_is_not_closed_again(transport: str) -> None:
+    """Its backend never answers the close, so that the session stays in the list."""
+    with misbehaving.misbehaving() as host, start(f"ws://{host}") as (url, admin, process):
+        with anyio.fail_after(TIMEOUT):
+            async with connect(url + "/good", transport) as socket:
+                assert await socket.receive() == "first"
+                [session] = ask(admin + "/sessions", **TOKEN).json()
+                path = f"{admin}/sessions/{session['id']}?code=4400"
+                assert ask(path, "DELETE", **TOKEN).status_code == 204
+                assert ask(path, "DELETE", **TOKEN).status_code == 404
+                with pytest.raises(Closed, match="4400"):
+                    await socket.receive()
+        assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize("transport", [NATIVE, "stream"])
+async def test_session_whose_page_has_closed_is_not_closed_again(transport: str) -> None:
+    """Its application is still busy with the end."""
+    is_left, is_over = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await receive()
+            is_left.set()
+            await is_over.wait()
+
+    watch = Watch(app)
+    with anyio.fail_after(TIMEOUT):
+        async with serve(WebSocketEmulation(watch)) as url, connect(url, transport) as socket:
+            [name] = watch.sockets
+            await socket.close(4000)
+            await is_left.wait()
+            assert not await watch.close(name, 4400, "")
+            is_over.set()
+
+
 async def test_sessions_need_the_token(running: Running) -> None:
     url, admin, _ = running
     assert ask(admin + "/sessions").status_code == 401
@@ -209,13 +253,67 @@ async def test_logs(running: Running) -> None:
     assert {entry["logger"] for entry in ends} == {"emulation.diary", "emulation_server.sessions"}
     assert len({entry["session"] for entry in ends}) == len(ends) == 2
     refused = [entry for entry in entries if "refused" in entry["message"]]
-    # The emulated one, of which two parts speak, and the native one.
-    by_session = Counter(entry["session"] for entry in refused)
-    assert sorted(by_session.values()) == [1, 2]
+    # The emulated one, of which two parts speak; the native one is a second of its kind.
+    assert [*Counter(entry["session"] for entry in refused).values()] == [2]
     assert {entry["logger"] for entry in refused} == {
         "emulation_server.gateway",
         "emulation.diary",
     }
+
+
+async def test_flood_of_refusals_is_a_line_of_each_kind(backend: str) -> None:
+    nobody = f"ws://127.0.0.1:{processes.free_port()}"
+    kinds = {
+        "/other": "refused: no route has the path /other",
+        "/there/%2e%2e/x": "refused: A path must not hold the segments",
+        "/there/deny": "refused by ws://.*: it answered 401",
+        "/nobody": "no WebSocket from ws://",
+    }
+    routes = ("--route", f"/there={backend}/", "--route", f"/nobody={nobody}")
+    with processes.gateway(*routes) as (url, process), anyio.fail_after(TIMEOUT):
+        for path in (path for path in kinds for _ in range(5)):
+            with pytest.raises(Refused):
+                async with connect(url + path, NATIVE):
+                    pass
+        for words in kinds.values():
+            assert len(re.findall(words + ".*to 127.0.0.1; said once in 60 s", process.log())) == 1
+            assert len(re.findall(words, process.log())) == 1
+
+
+def test_refusals_that_were_not_said_are_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    refusals = Refusals()
+    for number in range(1000):
+        now = 1000 + number / 100
+        scope = {"client": (f"10.0.0.{number % 200}", 1)}
+        refusals.note(scope, logging.WARNING, "kind", "refused: %s", "why")
+    now = 1061
+    refusals.note({}, logging.WARNING, "kind", "refused: %s", "why")
+    refusals.note({}, logging.WARNING, "another", "refused: %s", "why")
+    assert [record.getMessage() for record in caplog.records] == [
+        "refused: why (to 10.0.0.0; said once in 60 s; 0 more before, of 0 clients)",
+        "refused: why (to an unknown address; said once in 60 s; 999 more before, of 100 clients)",
+        "refused: why (to an unknown address; said once in 60 s; 0 more before, of 0 clients)",
+    ]
+
+
+async def test_debug_shows_no_secrets(backend: str) -> None:
+    """The libraries below would show whole handshakes, and each piece of an event stream."""
+    headers = [("cookie", "id=COOKIE"), ("authorization", "Bearer BEARER")]
+    with processes.gateway(backend, "--log-level", "debug", "--access-log") as (url, process):
+        with anyio.fail_after(TIMEOUT):
+            for transport in TRANSPORTS:
+                path = "/echo?access_token=TOKEN"
+                async with connect(url + path, transport, headers=headers) as socket:
+                    await socket.send("MESSAGE")
+                    assert await socket.receive() == "MESSAGE"
+            await until(lambda: process.log().count(" with 1005 ") == len(TRANSPORTS))
+        log = process.log()
+    secrets = ("TOKEN", "COOKIE", "BEARER", "MESSAGE", "emulation=", "Sec-WebSocket")
+    assert not [secret for secret in secrets if secret in log]
 
 
 async def test_end_in_good_order(fresh: Running) -> None:

@@ -43,3 +43,9 @@ def test_paths_are_relative_to_the_carrier(path: str, expected: str) -> None:
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is no absolute"):
         Address.parse(url)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/", "http://h:99999/", "http://h:x/"])
+def test_urls_with_a_malformed_host_are_refused_in_a_sentence(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^'http:.*' has no host and port that could be read"):
+        Address.parse(url)

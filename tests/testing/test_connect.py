@@ -91,6 +91,42 @@ async def test_subprotocol_and_headers_of_the_accept(site: Site, transport: str)
 
 
 @every_transport
+async def test_headers_go_as_latin_1(transport: str) -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            seen.extend(value for name, value in scope["headers"] if name == b"x-name")
+            await send({"type": "websocket.accept"})
+            await receive()
+            await receive()
+
+    headers = [("X-Name", " Zoë ")]
+    async with connect("/", app=WebSocketEmulation(app), transport=transport, headers=headers):
+        pass
+    assert seen == [b"Zo\xeb"]
+
+
+@pytest.mark.parametrize("transport", ["websocket", "poll", NATIVE])
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (("a b", "c"), "'a b' is no name of a header"),
+        (("é", "c"), "'é' is no name of a header"),
+        (("", "c"), "'' is no name of a header"),
+        (("x", "a\r\nb: c"), "value of the header 'x' holds a line break"),
+        (("x", "€"), "value of the header 'x' holds .* Latin-1"),
+    ],
+)
+async def test_headers_that_are_none_are_refused(
+    transport: str, header: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        async with connect("ws://127.0.0.1:9/", transport=transport, headers=[header]):
+            pass
+
+
+@every_transport
 async def test_silence_is_a_timeout(site: Site, transport: str) -> None:
     async with connect(site.url, transport=transport) as ws:
         with pytest.raises(TimeoutError, match=f"nothing within 0.01 s on {transport}"):
