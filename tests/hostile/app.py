@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from emulation import Config, WebSocketEmulation
 from tests.apps.numbered_app import numbered
@@ -18,7 +20,7 @@ from tests.apps.recorder import Recorder
 from tests.apps.starlette_app import echo, page
 from tests.hostile.talks import messages
 
-__all__ = ["brief", "default", "patient", "struck"]
+__all__ = ["brief", "default", "patient", "rare", "struck"]
 
 HERE = Path(__file__).parent
 
@@ -46,6 +48,12 @@ async def tell_result(request: Request) -> JSONResponse:
     return JSONResponse(results.get(request.path_params["token"]))
 
 
+async def late(websocket: WebSocket) -> None:
+    """Decide later than an upgrade, or an open, waits for it."""
+    await asyncio.sleep(1.5)
+    await echo(websocket)
+
+
 def application(config: Config) -> Starlette:
     return Starlette(
         routes=[
@@ -56,6 +64,7 @@ def application(config: Config) -> Starlette:
             Route("/results/{token}", take_result, methods=["POST"]),
             Route("/results/{token}", tell_result),
             WebSocketRoute("/echo", echo),
+            WebSocketRoute("/late", late),
             WebSocketRoute("/numbered", numbered),
         ],
         middleware=[Middleware(WebSocketEmulation, config=config), Middleware(Recorder)],
@@ -78,6 +87,9 @@ struck = application(
 
 # A session ends 6 seconds after its page was last heard of: two heartbeats and 5 seconds.
 brief = application(Config(heartbeat=0.5, poll_time=2, resume_time=1))
+
+# The same after 8 seconds, in which there are five pings.
+rare = application(Config(heartbeat=1.5, poll_time=3, resume_time=1))
 
 # Polls are longer than what lies between bears.
 patient = application(Config(heartbeat=4, poll_time=8))

@@ -251,6 +251,32 @@ class Jitter(Delay):
 
 
 @dataclass(kw_only=True, eq=False)
+class Slow(Mode):
+    """Let only so many bytes a second of each body or tunnel pass.
+
+    The edge of a mobile network's cell, a plan that is used up.
+    """
+
+    rate: int = 20_000  # bytes a second
+    direction: Direction = "down"
+
+    async def _pace(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        size = max(self.rate // 20, 1)
+        async for piece in pieces:
+            for start in range(0, len(piece), size):
+                slice_ = piece[start : start + size]
+                await asyncio.sleep(len(slice_) / self.rate)
+                yield slice_
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces if self.direction == "down" else self._pace(pieces)
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        exchange.did("slowed")
+        return pieces if self.direction == "up" else self._pace(pieces)
+
+
+@dataclass(kw_only=True, eq=False)
 class Portal(Mode):
     """Answer with a page of its own; the server sees nothing.
 

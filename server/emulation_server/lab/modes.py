@@ -17,6 +17,7 @@ FAULTS: dict[str, type[Mode]] = {
     "cut-tunnel": faults.CutTunnel,
     "delay": faults.Delay,
     "jitter": faults.Jitter,
+    "slow": faults.Slow,
     "portal": faults.Portal,
     "chaos": faults.Chaos,
 }
