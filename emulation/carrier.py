@@ -468,7 +468,7 @@ class Carrier:
                 self._pinged = now
                 self._say_ping = True
                 downstream.push()
-            self._give_up_unnamed(now)
+        self._give_up_unnamed(now)
         return self._next_check()
 
     def _give_up_unnamed(self, now: float) -> None:

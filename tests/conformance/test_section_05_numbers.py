@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import anyio
@@ -23,6 +24,8 @@ from tests.session.wire import (
 )
 
 pytestmark = pytest.mark.usefixtures("beside")
+
+BYTES = (BINARY, bytes(16_000))
 
 
 def ack_of(answer: Answer, upload: int) -> int:
@@ -462,3 +465,47 @@ async def test_a_section_in_error_harms_no_other(served: Served, form: str) -> N
     assert (await first.disconnect())[0] == 1007
     first.leave()
     second.leave()
+
+
+async def test_credit_in_a_poll_that_is_lost_is_told_again_soon() -> None:
+    """A page that stands still has nothing to say, and its polls wait for their whole time."""
+    async with serving(part_size=16_000, window_bytes=64_000, poll_time=30) as served:
+        page = served.page("/puppet")
+        endpoint = await served.play(page)
+        await page.upload(section(1, 0, 1), *[BYTES] * 4)
+        for _ in range(4):
+            await endpoint.receive()
+        told = (await page.poll(section(1))).document("credit")
+        assert told is not None and told[1] == 128_000
+        before = time.monotonic()
+        assert (await page.poll(section(1))).document("credit") == told
+        assert (await page.poll(section(1))).document("credit") == told
+        assert 2.5 < time.monotonic() - before < 15
+        # It has it: nothing more is told.
+        await page.upload(section(1, 0, 5), BYTES)
+        with anyio.move_on_after(5):
+            raise AssertionError((await page.poll(section(1))).frames)
+        endpoint.leave()
+
+
+@pytest.mark.parametrize("way", ["stream", "poll"])
+async def test_the_acks_of_an_upload_that_was_cut_are_asked_for(served: Served, way: str) -> None:
+    page = served.page("/puppet")
+    endpoint = await served.play(page)
+    body = encoded(page.head(1), section(1, 0, 1), text("one"), end=False)
+
+    async def cut() -> None:
+        answer = await page.request("POST", page.url("send"), body)
+        assert answer.ack() == 1
+
+    if way == "poll":
+        before = time.monotonic()
+        async with served.parked(page):
+            await cut()
+        assert time.monotonic() - before < 5
+    else:
+        async with page.stream() as downstream:
+            await downstream.until(DOCUMENT, "section")
+            await cut()
+            await downstream.until(DOCUMENT, "ping")
+    endpoint.leave()

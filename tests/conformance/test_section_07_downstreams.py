@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -257,4 +258,44 @@ async def test_a_ticket_is_answered_at_once_and_is_128_bits(served: Served) -> N
     assert len(tickets) == 20
     async with page.events(sorted(tickets - {ticket})[0]) as downstream:
         assert downstream.status == 204, "only the newest is good"
+    endpoint.leave()
+
+
+async def test_a_socket_that_is_named_no_more() -> None:
+    """Its page has given it up, and nothing that says so has come; the others go on."""
+    async with serving(heartbeat=0.3, poll_time=0.3, resume_time=0.5) as served:
+        page = served.page("/puppet")
+        one, two = [await served.play(page, number) for number in (1, 2)]
+        gone = asyncio.ensure_future(two.disconnect())
+        async with page.stream(section(1), section(2)) as downstream:
+            while not gone.done():
+                pings = len(documents(downstream.frames, "ping"))
+                while len(documents(downstream.frames, "ping")) == pings:
+                    assert await downstream.more()
+                await page.upload(section(1))
+            assert gone.result() == (1006, "")
+            await one.send("send", text="still there")
+            await downstream.until_text("still there")
+        one.leave()
+        two.leave()
+
+
+async def test_a_poll_brings_more_as_its_page_is_quick(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is not there within some seconds is asked for again, from its beginning."""
+    page = served.page("/puppet")
+    endpoint = await served.play(page)
+    carrier = served.registry.carriers[page.key]
+    sizes = []
+    ack = 0
+    for seconds in (0, 9, 0):
+        # As much as the window lets in.
+        while carrier.sessions[1].connection.unacknowledged_bytes < 900_000:
+            await endpoint.send("send", bytes=bytes(16_384))
+        frames = numbers((await page.poll(section(1, ack))).frames)
+        sizes.append(sum(len(payload) for _, payload in frames.values()) >> 10)
+        ack = max(frames)
+        monkeypatch.setattr(carrier, "_batched_at", carrier._batched_at - seconds)
+    assert sizes == [256, 512, 256]
     endpoint.leave()

@@ -301,3 +301,24 @@ async def test_only_its_own_page_resumes_a_socket(served: Served) -> None:
     await endpoint.send("send", text="for its page")
     assert numbers((await page.poll(section(1))).frames) == {1: text("for its page")}
     endpoint.leave()
+
+
+async def test_an_upload_that_overtakes_the_attach_with_its_nonce(served: Served) -> None:
+    """A socket whose head was lost has no number yet: said of it, `gone` would end it."""
+    page = served.page("/puppet")
+    first = await served.play(page)
+    nonce = drawn()
+    async with dial(page, nonce) as native:
+        second = await served.stage.endpoint()
+        await second.accept()
+        await native.until("opened")
+    await served.eventually(lambda: not served.registry.natives, "the native socket is gone")
+    answer = await page.upload(section(2, 0, 1), text("early"))
+    assert not documents(answer.frames, "gone") and not documents(answer.frames, "section")
+    poll = await page.poll(document("wait", 0), section(1), document("section", 2, 0, 0, nonce))
+    assert not documents(poll.frames, "gone")
+    await page.upload(section(2, 0, 1), text("early"))
+    assert await second.texts(1) == ["early"]
+    assert documents((await page.upload(section(3))).frames, "gone") == [["gone", 3]]
+    first.leave()
+    second.leave()
