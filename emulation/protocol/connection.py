@@ -64,6 +64,8 @@ _MOVES: Final[dict[tuple[State, _Move], State]] = {
 
 # U+FEFF in UTF-8.
 _BOM: Final = b"\xef\xbb\xbf"
+# Longer runs of it (bytes) are no text.
+_BOM_RUN: Final = 48
 
 # The most bytes that a code point has in UTF-8: no part of a text can be shorter.
 _MAX_CODE_POINT: Final = 4
@@ -252,9 +254,11 @@ class Connection:
                 # Not inside a code point: a byte 10xxxxxx continues one (RFC 3629 section 3).
                 while payload[end] & 0xC0 == 0x80:
                     end -= 1
-                # Nor before U+FEFF: Node's native class takes it from the beginning of a message.
-                while payload[end : end + 3] == _BOM and end - 3 > start:
-                    end -= 3
+                # Nor before U+FEFF: Node's native class takes it from a message's beginning.
+                for before in range(end, max(end - _BOM_RUN, start), -3):
+                    if payload[before : before + 3] != _BOM:
+                        end = before
+                        break
             self._frames.append((part, view[start:end]))
             start = end
         self._frames.append((kind, view[start:]))

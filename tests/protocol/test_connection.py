@@ -627,13 +627,21 @@ def test_a_quarter_of_the_frames_is_worth_telling(window: int, quarter: int) -> 
         connection.tell_credit()
 
 
-def test_no_part_begins_with_a_byte_order_mark() -> None:
+@pytest.mark.parametrize("marks", range(1, 9))
+@pytest.mark.parametrize("before", range(1, 5))
+def test_no_part_begins_with_a_byte_order_mark(before: int, marks: int) -> None:
     """Node's native class takes U+FEFF from the beginning of a message, and a part is one there."""
-    connection = Connection(LIMITS)
-    message = "xxx" + "\ufeff" * 2 + "yyyy" + "\ufeff" * 6
+    limits = LIMITS._replace(part_size=30, max_message_size=1000, window_bytes=1000)
+    connection = Connection(limits)
+    message = "x" * before + ("y" * 27 + "\ufeff" * marks) * 3 + "z"
     connection.send(message)
     parts = [bytes(payload) for _, payload in connection.frames_after(0, 1000)]
     assert b"".join(parts).decode() == message
-    begins = [part.startswith("\ufeff".encode()) for part in parts]
-    # As far as one part is not all of them.
-    assert parts[:2] == [b"xxx", "\ufeff\ufeffyyyy".encode()] or not any(begins[:2])
+    assert not any(part.decode().startswith("\ufeff") for part in parts)
+
+
+def test_a_text_of_byte_order_marks() -> None:
+    """There is no other place to cut it, and none is looked for."""
+    connection = Connection(LIMITS._replace(part_size=3000, max_message_size=1 << 20))
+    connection.send("x" + "\ufeff" * 70_000)
+    assert len(connection.frames_after(0, 1 << 20)) == 71
