@@ -475,11 +475,12 @@ class Carrier:
         """End sessions that their page does not have any more.
 
         It names all at home here in its answers to pings, and in its polls. One that is not among
-        them was given up by the page, and no request has come that says so.
+        them was given up by the page, and no request has come that says so. Twice the time, for it
+        may be at home here alone: its page is about to miss a native socket that is dead.
         """
         for session in list(self.sessions.values()):
-            if session.home is self and now >= session.named_at + self._silence:
-                session.fail("its page has not named it for the resume time")
+            if session.home is self and now >= session.named_at + 2 * self._silence:
+                session.fail("its page has named others, and it no more")
 
     def _expire(self) -> None:
         for session in list(self.sessions.values()):
