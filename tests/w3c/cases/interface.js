@@ -261,3 +261,12 @@ test('the interface object is no constructor by itself', () => {
   throwsTypeError(() => WebSocket.call({}, `${base}/echo`));
   throwsTypeError(() => WebSocket.call(create('/echo'), `${base}/echo`));
 });
+
+test('a Proxy of the class has its instances', () => {
+  const Observed = new Proxy(WebSocket, {});
+  for (const url of [`${base}/echo`, 'ws://localhost:2/']) {
+    const socket = new Observed(url);
+    sockets.push(socket);
+    check(socket instanceof Observed && socket instanceof WebSocket, url);
+  }
+});

@@ -157,3 +157,24 @@ testInDocument('exceptions of the realm of the class', () =>
     }
   })
 );
+
+testInDocument('an event pagehide of the page itself', async () => {
+  const socket = await open('/echo');
+  self.dispatchEvent(new Event('pagehide'));
+  await task();
+  equal(await echo(socket, 'x'), 'x');
+});
+
+testInDocument('classes and functions that the page replaces', async () => {
+  const names = ['Event', 'setTimeout', 'clearTimeout', 'setInterval', 'fetch'];
+  const before = names.map((name) => self[name]);
+  for (const name of names) self[name] = () => {};
+  try {
+    const socket = create('/echo');
+    await new Promise((resolve) => (socket.onopen = resolve));
+    socket.send('x');
+    equal((await new Promise((resolve) => (socket.onmessage = resolve))).data, 'x');
+  } finally {
+    names.forEach((name, i) => (self[name] = before[i]));
+  }
+});

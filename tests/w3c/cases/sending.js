@@ -348,3 +348,42 @@ test('send() of a socket that never opened', async () => {
   equal(socket.bufferedAmount, 3);
   throwsTypeError(() => socket.send());
 });
+
+test('bufferedAmount falls when what was sent has left the page', async () => {
+  const socket = await open('/echo');
+  for (let i = 0; i < 5; i++) {
+    await echo(socket, 'x'.repeat(100));
+    check(socket.bufferedAmount <= 100, `${socket.bufferedAmount} after ${i + 1} echoes`);
+  }
+});
+
+test('bufferedAmount is 0 in the close event', async () => {
+  const socket = await open('/echo');
+  socket.send('xyz');
+  await close(socket);
+  equal(socket.bufferedAmount, 0);
+});
+
+test('a view that has a tag of its own is a view', async () => {
+  class Tagged extends Uint8Array {
+    get [Symbol.toStringTag]() {
+      return 'Tagged';
+    }
+  }
+  const socket = await open('/echo');
+  socket.binaryType = 'arraybuffer';
+  same(bytesOf(await echo(socket, new Tagged([1, 2]))), [1, 2]);
+});
+
+test('what only says that it is a Blob does not stop the socket', async () => {
+  const socket = await open('/echo');
+  try {
+    socket.send({ [Symbol.toStringTag]: 'Blob' });
+  } catch (error) {
+    check(error instanceof TypeError, String(error));
+  }
+  socket.send('x');
+  let data;
+  while (data !== 'x') ({ data } = await next(socket, 'message'));
+  while (socket.bufferedAmount) await task();
+});
