@@ -62,6 +62,9 @@ var CLOSE_SECONDS = 10;
 // a silence is noticed, it is asked for on a new connection.
 var CLOSE_AGAIN_SECONDS = 3;
 
+// How soon it is seen that what was sent on a native socket has left the page.
+var PASS_SECONDS = 0.005;
+
 // What lives no longer, so many times on end, does not work.
 var BRIEF_SECONDS = 0.5;
 var BRIEF_LIVES = 3;
@@ -103,6 +106,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var isProved = false;
   // Whether it is the home.
   var isLinked = false;
+  /** @type {unknown} */
+  var isPassing;
   var dialedAt = 0;
   var hasResumed = false;
   var lostAt = 0;
@@ -406,6 +411,13 @@ export function createSession(url, protocols, Native, carrier, sink) {
     });
   }
 
+  /** Count no more what has left the page, which no event tells. */
+  function pass() {
+    isPassing = link && isLinked && link.socket_.bufferedAmount;
+    if (isPassing) after(PASS_SECONDS, pass);
+    else if (isLinked) connection.pass_();
+  }
+
   /** Send what there is to say, on a native socket at once. */
   function flush() {
     if (state !== OPEN) return;
@@ -413,7 +425,10 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (!link || !isLinked) return;
     /** @type {Frame | null} */
     var frame;
-    while ((frame = connection.next_(PART_SIZE))) link.send_(frame);
+    while ((frame = connection.next_(PART_SIZE))) {
+      link.send_(frame);
+      if (!isPassing) pass();
+    }
     if (connection.owesAck_()) sendAck();
     settle();
   }
@@ -452,12 +467,6 @@ export function createSession(url, protocols, Native, carrier, sink) {
      */
     gone_: function (isFailed) {
       tell(fail, 'gone', isFailed);
-    },
-
-    /** @returns {number} the bytes that the page has sent, and that may still wait in it */
-    buffered_: function () {
-      if (isLinked && !(/** @type {Link} */ (link).socket_.bufferedAmount)) connection.pass_();
-      return connection.buffered_;
     },
 
     isOpen_: function () {

@@ -1,4 +1,4 @@
-import { hasTypedArrays, measure, wellFormed } from './bytes.js';
+import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
 import { createTarget, define, dispatch, inherit, methods, parent } from './event-target.js';
 import { scope } from './scope.js';
@@ -207,7 +207,7 @@ function createPrototype() {
     get bufferedAmount() {
       var state = stateOf(this);
       if (state.plain_) return state.plain_.bufferedAmount;
-      return state.lateBytes_ + /** @type {Session} */ (state.session_).buffered_();
+      return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
     },
 
     get onopen() {
@@ -298,7 +298,7 @@ function createPrototype() {
       if (!arguments.length) illegal();
       // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
       var isBlob = /^(Blob|File)$/.test(classOf(data));
-      var isView = hasTypedArrays && ArrayBuffer.isView;
+      var isView = scope.ArrayBuffer && scope.ArrayBuffer.isView;
       var buffer = (isView ? isView(data) : /.(Array|View)$/.test(classOf(data)))
         ? data.buffer
         : data;

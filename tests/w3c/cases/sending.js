@@ -353,6 +353,7 @@ test('bufferedAmount falls when what was sent has left the page', async () => {
   const socket = await open('/echo');
   for (let i = 0; i < 5; i++) {
     await echo(socket, 'x'.repeat(100));
+    await new Promise((resolve) => setTimeout(resolve, 10));
     check(socket.bufferedAmount <= 100, `${socket.bufferedAmount} after ${i + 1} echoes`);
   }
 });
