@@ -270,6 +270,6 @@ async def test_a_native_socket_that_broke_the_wire(
         await native.until_closed()
     assert await reasons(served, caplog, 2) == [
         "its page has a native WebSocket now, by a better transport; poll was answered, after … s",
-        "its page's other requests are served by poll; websocket was ended here (a second head) after"
-        " … s",
+        "its page's other requests are served by poll; websocket was ended here (a second head)"
+        " after … s",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -266,14 +265,14 @@ async def test_a_socket_that_is_named_no_more() -> None:
     async with serving(heartbeat=0.3, poll_time=0.3, resume_time=0.5) as served:
         page = served.page("/puppet")
         one, two = [await served.play(page, number) for number in (1, 2)]
-        gone = asyncio.ensure_future(two.disconnect())
         async with page.stream(section(1), section(2)) as downstream:
-            while not gone.done():
+            carrier = served.registry.carriers[page.key]
+            while carrier.live == 2:
                 pings = len(documents(downstream.frames, "ping"))
                 while len(documents(downstream.frames, "ping")) == pings:
                     assert await downstream.more()
                 await page.upload(section(1))
-            assert gone.result() == (1006, "")
+            assert await two.disconnect() == (1006, "")
             await one.send("send", text="still there")
             await downstream.until_text("still there")
         one.leave()
