@@ -89,7 +89,6 @@ class Carrier:
         "_say_ping",
         "_silence",
         "_since",
-        "_tell_at",
         "attach",
         "downstream",
         "key",
@@ -147,9 +146,8 @@ class Carrier:
         # none: see `batch`.
         self._batch = min(_FIRST_BATCH, config.max_batch)
         self._batched_at = 0.0
-        # After how many seconds, 0 for none, and when a poll is answered to tell credit again.
+        # After how many seconds, 0 for none, the newest poll is answered to tell credit again.
         self._again = 0.0
-        self._tell_at = math.inf
         # What the newest attach names, and what of it there is not.
         self.named: Sequence[int] = ()
         self._gone: Sequence[int] = ()
@@ -285,7 +283,6 @@ class Carrier:
             if session.home is self:
                 self._greet_anew(session)
         self.lost = ""
-        self._tell_at = now + self._again if self._again else math.inf
         if self._batched_at:
             self._adapt_batch(now - self._batched_at)
         self._since = self._pinged = now
@@ -426,7 +423,6 @@ class Carrier:
                 session.named_at = self._heard
                 if one.frames:
                     self._again = 0.0  # it has the credit that it was told
-                    self._tell_at = math.inf
                 session.take_section(one)
         return unknown
 
@@ -439,10 +435,18 @@ class Carrier:
         when = self._heard + self._silence
         downstream = self.downstream
         if downstream is not None:
-            when = min(when, downstream.deadline or self._next_ping(), self._tell_at)
+            if downstream.deadline is None:
+                when = min(when, self._next_ping())
+            else:
+                when = min(when, downstream.deadline, self._tell_at)
         if self._empty_since is not None and downstream is not None:
             when = min(when, self._empty_since + _EMPTY_SECONDS)
         return when
+
+    @property
+    def _tell_at(self) -> float:
+        """When the newest poll is answered to tell credit again."""
+        return self._since + self._again if self._again else math.inf
 
     def _next_ping(self) -> float:
         return self._pinged + min(self._config.heartbeat, max(self.wait, _SHORTEST_HEARTBEAT))
@@ -459,7 +463,6 @@ class Carrier:
                 downstream.finish()
             elif downstream.deadline is not None:
                 if now >= self._tell_at:
-                    self._tell_at = math.inf
                     self._again = self._again * 2 if self._again < self._config.poll_time else 0.0
                     downstream.finish()
                 if now >= downstream.deadline:

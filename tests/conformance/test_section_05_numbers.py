@@ -488,6 +488,24 @@ async def test_credit_in_a_poll_that_is_lost_is_told_again_soon() -> None:
         endpoint.leave()
 
 
+async def test_credit_that_a_poll_told_is_no_business_of_a_stream() -> None:
+    """Its new downstream has told it, and nothing is due before the next ping."""
+    async with serving(part_size=16_000, window_bytes=64_000) as served:
+        page = served.page("/puppet")
+        endpoint = await served.play(page)
+        await page.upload(section(1, 0, 1), *[BYTES] * 4)
+        for _ in range(4):
+            await endpoint.receive()
+        assert (await page.poll(section(1))).document("credit")
+        async with page.stream() as downstream:
+            await downstream.until(DOCUMENT, "credit")
+            carrier = served.registry.carriers[page.key]
+            await anyio.sleep(1.5)
+            now = served.registry.loop.time()
+            assert (carrier.check(now) or 0) > now
+        endpoint.leave()
+
+
 @pytest.mark.parametrize("way", ["stream", "poll"])
 async def test_the_acks_of_an_upload_that_was_cut_are_asked_for(served: Served, way: str) -> None:
     page = served.page("/puppet")
