@@ -522,12 +522,10 @@ class Connection:
         Its next piece may need a quarter of the window.
         """
         limits = self.limits
-        bytes_told = self._bytes_due + limits.window_bytes - (limits.window_bytes >> 2 or 1)
+        quarter = limits.window_bytes >> 2 or 1
+        bytes_told = self._bytes_due + limits.window_bytes - quarter
         frames_told = self._frames_due + limits.window_frames - (limits.window_frames >> 2 or 1)
-        return (
-            bytes_told - self.bytes_taken < (limits.window_bytes >> 2 or 1)
-            or frames_told <= self.received
-        )
+        return bytes_told - self.bytes_taken < quarter or frames_told <= self.received
 
     def tell_credit(self) -> tuple[int, int]:
         """Return the credit, which the other side now is told."""

@@ -42,9 +42,9 @@ class Held:
         self.server_url = server_url
         self.token = secrets.token_hex(8)
 
-    async def open(self) -> None:
+    async def open(self, path: str = "/echo") -> None:
         script = "path => new Promise((done, fail) => hold(path, done, fail))"
-        await self.page.evaluate(script, f"/echo?token={self.token}")
+        await self.page.evaluate(script, f"{path}?token={self.token}")
 
     async def say(self, text: str = "hello") -> None:
         """Send a text, whose echo has to come."""

@@ -101,9 +101,8 @@ async def test_a_tunnel_that_stands_still_behind_hello(
     with anyio.fail_after(TIMEOUT):
         async with new_page(browser, script=talks.SCRIPT) as page:
             await page.goto(lab.url)
-            script = "path => new Promise((done, fail) => hold(path, done, fail))"
             before = time.monotonic()
-            await page.evaluate(script, "/late")
+            await talks.Held(page, server.url).open("/late")
             assert time.monotonic() - before < 20
     assert lab.counts["stalled"] == 1
 
