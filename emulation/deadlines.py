@@ -49,6 +49,10 @@ class Deadlines:
 
     def watch(self, guarded: Guarded, when: float) -> None:
         """Look at the object at this time of the loop's clock, or earlier if that was planned."""
+        if self._is_firing:
+            # Later than what is looked at now: an object that always names a time that has passed
+            # must not stop the clock of all others.
+            when = max(when, self._fires_at + _GRAIN)
         look = guarded.look
         if look is not None:
             if look[0] <= when:
@@ -76,7 +80,7 @@ class Deadlines:
     def _fire(self) -> None:
         self._timer = None
         self._is_firing = True
-        now = self.loop.time()
+        self._fires_at = now = self.loop.time()
         while self._heap and self._heap[0][0] <= now:
             guarded: Guarded | None = heapq.heappop(self._heap)[2]
             if guarded is None:
