@@ -33,6 +33,11 @@ _QUICK_SECONDS = 2.0
 _SLOW_SECONDS = 8.0
 # When credit in a poll's answer is told again for the first time (seconds).
 _AGAIN_SECONDS = 1.0
+# What an upload's answer brings at most of messages (bytes): the poll may bring them once more.
+_REPLY_BYTES = 16 * 1024
+# A page that has uploaded twice within this time (seconds) is expected to go on so. What it has not
+# acknowledged by then, the poll brings again.
+_REPLY_SECONDS = 1.0
 # A carrier without sockets keeps its downstream for this long: a page that closes one socket and
 # opens the next should not pay for a new request.
 _EMPTY_SECONDS = 2.0
@@ -82,13 +87,16 @@ class Carrier:
         "_gone",
         "_greet",
         "_heard",
+        "_is_chatty",
         "_is_held",
         "_loop",
         "_on_empty",
         "_pinged",
+        "_replied",
         "_say_ping",
         "_silence",
         "_since",
+        "_uploaded_at",
         "attach",
         "downstream",
         "key",
@@ -140,8 +148,12 @@ class Carrier:
         self._dirty: dict[Session, None] = {}
         # Sessions that a new downstream still has to be told the ack and credit of.
         self._greet: dict[Session, None] = {}
-        # Whether what is said waits for the end of a turn: see `hold`.
+        # Whether what is said waits for the end of a turn, and what uploads there were: see `hold`.
         self._is_held = False
+        self._is_chatty = False
+        self._uploaded_at = -math.inf
+        # Sessions of which an upload's answer brought something, and when the poll brings it again.
+        self._replied: dict[Session, float] = {}
         # What a poll's answer holds at most, and when the last one that was as long went out, 0 for
         # none: see `batch`.
         self._batch = min(_FIRST_BATCH, config.max_batch)
@@ -219,6 +231,7 @@ class Carrier:
         """Serve the session no longer."""
         self._dirty.pop(session, None)
         self._greet.pop(session, None)
+        self._replied.pop(session, None)
 
     def wake(self, session: Session) -> None:
         """Note that the session has something to say, and say it where nobody is writing."""
@@ -227,11 +240,50 @@ class Carrier:
             self.downstream.push()
 
     def hold(self) -> None:
-        """Let what is said wait for `release`, at most a turn of the loop later."""
+        """Let what is said wait for `reply` and `release`, at most a turn of the loop later."""
         self._is_held = True
+        self._is_chatty = self._heard < self._uploaded_at + _REPLY_SECONDS
+        self._uploaded_at = self._heard
+
+    def reply(self, said: Section) -> list[Frame]:
+        """Gather what the answer to an upload of one socket says in the place of a parked poll.
+
+        Nothing, where the poll is to say it. Where message follows message it saves a request for
+        each. It counts as written nowhere, for the answer may be lost: only the page's
+        acknowledgement keeps the poll from saying it again.
+        """
+        downstream = self.downstream
+        session = self.sessions.get(said.socket)
+        if (
+            not self._is_chatty
+            or session is None
+            or session not in self._dirty
+            or len(self._dirty) > 1
+            or downstream is None
+            or downstream.deadline is None
+            or downstream.deadline == math.inf  # it is about to be answered
+        ):
+            return []
+        connection = session.connection
+        written = max(session.written, connection.acknowledged)
+        numbered = connection.frames_after(written, _REPLY_BYTES)
+        if (
+            not numbered
+            or written + len(numbered) < connection.numbered
+            or sum([len(payload) for _, payload in numbered]) > _REPLY_BYTES
+            or connection.received < said.first + len(said.frames) - 1
+            or connection.owes_credit
+            or connection.state is State.FAILED
+        ):
+            return []
+        if not self._replied:
+            self._deadlines.watch(self, self._heard + _REPLY_SECONDS)
+        self._replied[session] = self._heard + _REPLY_SECONDS
+        del self._dirty[session]
+        return [section(session.number, connection.tell_ack(), written + 1), *numbered]
 
     def release(self) -> None:
-        """Say what has been said since `hold`, at once."""
+        """Say what has been said since `hold` and has not gone, at once."""
         self._is_held = False
         if self._dirty and self.downstream is not None:
             self.downstream.flush()
@@ -282,6 +334,7 @@ class Carrier:
         for session in self.sessions.values():
             if session.home is self:
                 self._greet_anew(session)
+        self._replied = {}
         self.lost = ""
         if self._batched_at:
             self._adapt_batch(now - self._batched_at)
@@ -438,7 +491,7 @@ class Carrier:
             if downstream.deadline is None:
                 when = min(when, self._next_ping())
             else:
-                when = min(when, downstream.deadline, self._tell_at)
+                when = min(when, downstream.deadline, self._tell_at, *self._replied.values())
         if self._empty_since is not None and downstream is not None:
             when = min(when, self._empty_since + _EMPTY_SECONDS)
         return when
@@ -462,6 +515,7 @@ class Carrier:
                 self._empty_since = None
                 downstream.finish()
             elif downstream.deadline is not None:
+                self._repeat_replies(now)
                 if now >= self._tell_at:
                     self._again = self._again * 2 if self._again < self._config.poll_time else 0.0
                     downstream.finish()
@@ -473,6 +527,14 @@ class Carrier:
                 downstream.push()
         self._give_up_unnamed(now)
         return self._next_check()
+
+    def _repeat_replies(self, now: float) -> None:
+        """Let the poll say what an upload's answer said and the page has not acknowledged."""
+        for session, when in list(self._replied.items()):
+            if now >= when:
+                del self._replied[session]
+                if session.has_news:
+                    self.wake(session)
 
     def _give_up_unnamed(self, now: float) -> None:
         """End sessions that their page does not have any more.

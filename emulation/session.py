@@ -284,7 +284,7 @@ class Session:
         """Whether there is more to say than acknowledgements."""
         connection = self.connection
         return (
-            connection.numbered > self.written
+            connection.numbered > max(self.written, connection.acknowledged)
             or self.ended_badly
             or (connection.owes_credit and not connection.is_over)
         )

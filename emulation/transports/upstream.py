@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bye", "upload"]
 
+_NOTHING: list[Frame] = []
+
 
 async def upload(exchange: Exchange) -> None:
     """Take an upload in one step and answer at once with what was taken."""
@@ -28,14 +30,20 @@ async def upload(exchange: Exchange) -> None:
         unknown = []  # it may be that one: the attach that names it by its nonce is on its way
     if not request.is_ended:
         carrier.ask()
+    reply = _NOTHING
     if any(one.frames for one in request.sections):
-        # What applications answer in the next turn of the loop goes out together with this answer:
-        # the client, or the proxy in front, is woken once.
+        # What applications answer in the next turn of the loop goes out together with this answer,
+        # or in it: the client, or the proxy in front, is woken once.
         carrier.hold()
         try:
             await asyncio.sleep(0)
+            if request.is_ended and len(request.sections) == 1:
+                reply = carrier.reply(request.sections[0])
         finally:
             carrier.release()
+    if reply:
+        await exchange.respond(reply)
+        return
     downstream = carrier.downstream
     attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
     if exchange.is_binary and not unknown and _took_all(request, carrier):
