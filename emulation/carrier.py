@@ -257,8 +257,8 @@ class Carrier:
         if (
             not self._is_chatty
             or session is None
-            or session not in self._dirty
-            or len(self._dirty) > 1
+            or session.home is not self
+            or len(self._dirty) > (session in self._dirty)
             or downstream is None
             or downstream.deadline is None
             or downstream.deadline == math.inf  # it is about to be answered
@@ -279,7 +279,7 @@ class Carrier:
         if not self._replied:
             self._deadlines.watch(self, self._heard + _REPLY_SECONDS)
         self._replied[session] = self._heard + _REPLY_SECONDS
-        del self._dirty[session]
+        self._dirty.pop(session, None)
         return [section(session.number, connection.tell_ack(), written + 1), *numbered]
 
     def release(self) -> None:
