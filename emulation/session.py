@@ -26,6 +26,9 @@ __all__ = ["Disconnect", "Home", "Session", "limits_of"]
 
 # How long an application may go on sending after a close that it has not been told of (seconds).
 _UNAWARE_SECONDS = 1.0
+# A page that leaves says `bye` on each of the events that tell it so; what its listeners say on the
+# later ones comes this much later at the most (seconds).
+_LAST_WORDS_SECONDS = 0.25
 
 
 class Disconnect(NamedTuple):
@@ -330,7 +333,7 @@ class Session:
         if was_open and connection.close_taken is not None:
             self._answer_close()
         elif self.bye_at is not None and connection.received >= self.bye_number:
-            self._leave_by_bye()
+            self._leave_in(_LAST_WORDS_SECONDS)
 
     def take_message(self, message: str | bytes, size: int) -> bool:
         """Take the next frame as Connection.take_message does."""
@@ -429,14 +432,14 @@ class Session:
 
     def _say_bye(self, number: int) -> None:
         """The page is gone for good once what it sent has come, up to this number."""
-        if self.bye_at is not None or self.connection.state is not State.OPEN:
-            return
-        self.bye_number = number
-        self.bye_at = self._loop.time() + self.config.bye_grace
-        if self.connection.received >= number:
-            self._leave_by_bye()
-        else:
-            self.deadlines.watch(self, self.bye_at)
+        if self.connection.state is State.OPEN:
+            self.bye_number = max(self.bye_number, number)
+            is_whole = self.connection.received >= self.bye_number
+            self._leave_in(_LAST_WORDS_SECONDS if is_whole else self.config.bye_grace)
+
+    def _leave_in(self, seconds: float) -> None:
+        self.bye_at = self._loop.time() + seconds
+        self.deadlines.watch(self, self.bye_at)
 
     def _leave_by_bye(self) -> None:
         if not self.connection.is_over:

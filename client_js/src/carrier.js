@@ -102,7 +102,8 @@ export function createCarrier(url, choice, log) {
   /** @type {Session[]} */
   var sessions = [];
   var numbers = 0;
-  var isSuspended = false;
+  /** @type {any} The event by which the page was left, if it was; it may come back. */
+  var left;
   after(1, tick);
 
   // Up.
@@ -406,7 +407,7 @@ export function createCarrier(url, choice, log) {
 
   function upload() {
     watch();
-    if (isUploading || !carrier.secret_ || carrier.isDead_ || isSuspended) return;
+    if (isUploading || !carrier.secret_ || carrier.isDead_ || left) return;
     var body = beginBody(isBinary, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
     var isAnswer = isPinged;
@@ -531,7 +532,7 @@ export function createCarrier(url, choice, log) {
   function attach(reason) {
     detach();
     var home = atHome();
-    if (!home.length || carrier.isDead_ || isSuspended) return;
+    if (!home.length || carrier.isDead_ || left) return;
     isParked = mayPark();
     var name = choice.pick_(true, !isParked && 'poll');
     if (!name) {
@@ -639,7 +640,7 @@ export function createCarrier(url, choice, log) {
     sessions.forEach(function (session) {
       session.tick_(silence, limit, isTrying);
     });
-    if (!atHome().length || isSuspended) unpark();
+    if (!atHome().length || left) unpark();
     else if (time - heardAt > limit) die('timeout');
     else if (down && down.isProved_ && time - heardAt > silence) {
       isShortened(parameters.heartbeat);
@@ -672,14 +673,14 @@ export function createCarrier(url, choice, log) {
     });
   }
 
-  /** Say that the page will not come back (section 11). */
+  /** Say the last words of the page, and whether it will not come back (section 11). */
   function bye() {
     if (!carrier.secret_) return;
     var body = beginBody(false, uploads + 1);
     sessions.forEach(function (session) {
       if (!session.isOpen_()) return;
       addSection(body, session, BYE_BYTES, true);
-      body.document_(['last', session.connection_.numbered_()]);
+      if (!left.persisted) body.document_(['last', session.connection_.numbered_()]);
     });
     postLast(mark('bye'), body.finish_());
   }
@@ -697,21 +698,25 @@ export function createCarrier(url, choice, log) {
       if (blocked.indexOf(key) > 0) log(event.effectiveDirective + ' refused ' + blocked);
       return;
     }
-    if (type === 'pagehide' && event.isTrusted !== false) {
+    var isLeft = event.isTrusted !== false && type === 'pagehide';
+    var isHidden = isLeft || (scope.document && scope.document.hidden);
+    if (isLeft) {
       // It may go into the back/forward cache: no transport goes with it.
       unpark();
-      if (!event.persisted) return bye();
-      isSuspended = true;
-    } else if (scope.document && scope.document.hidden) return;
+      left = event;
+    }
+    // `visibilitychange` comes behind `pagehide`, and its listeners may send.
+    if (isHidden && left) bye();
+    else if (isHidden) return;
     if (type === 'pageshow') {
-      if (!isSuspended) return;
-      isSuspended = false;
+      if (!left) return;
+      left = undefined;
     }
     if (type === 'online') choice.forgive_();
     // What was open before a sleep, or on another network, is not believed.
     if (type === 'pageshow' || now() - heardAt > 1) attach('resumed');
     sessions.forEach(function (session) {
-      session.notice_(isSuspended);
+      session.notice_(left);
     });
     flush();
   }

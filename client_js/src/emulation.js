@@ -1,5 +1,6 @@
 import { createCarrier } from './carrier.js';
 import { createChoice } from './choice.js';
+import { define } from './event-target.js';
 import { remember, remembers } from './memory.js';
 import { withoutUser } from './request.js';
 import { scope } from './scope.js';
@@ -147,6 +148,8 @@ export function install(settings, place) {
   settings.version = '__VERSION__';
   settings.native = Native;
   (settings.install = function () {
+    // PhantomJS 1.9.8 lets nobody configure its own, and has one without a value in frames.
+    if (!('WebSocket' in scope)) define(scope, 'WebSocket', Native);
     scope.WebSocket = WebSocket;
   })();
   scope.WebSocketEmulation = settings;

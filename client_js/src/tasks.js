@@ -1,6 +1,7 @@
 import { scope } from './scope.js';
 
-var start = scope.setTimeout;
+// Not that of a zone (zone.js): with a timer that ticks for ever it would never be stable.
+var start = scope.__zone_symbol__setTimeout || scope.setTimeout;
 var stop = scope.clearTimeout;
 
 /** @type {(() => void)[]} */
@@ -26,7 +27,7 @@ function createPost() {
   if (channel) channel.port1.onmessage = run;
   return function () {
     if (channel) channel.port2.postMessage(0);
-    else setTimeout(run, 0);
+    else start(run, 0);
   };
 }
 

@@ -102,7 +102,7 @@ function createServer() {
 }
 
 /** Load the shim in a page of http://example.com/app/, whose server this is. */
-function createPage(server, { isOld = false, settings = {}, Native, log } = {}) {
+function createPage(server, { isOld = false, settings = {}, Native, log, before } = {}) {
   class XMLHttpRequest {
     constructor() {
       this.readyState = 0;
@@ -173,6 +173,7 @@ function createPage(server, { isOld = false, settings = {}, Native, log } = {}) 
     leave: () => timers.forEach(clearTimeout),
   };
   page.self = page;
+  if (before) before(page);
   vm.createContext(page);
   if (isOld) vm.runInContext(NEWER, page);
   vm.runInContext(code, page);
@@ -247,6 +248,21 @@ for (const isOld of [false, true]) {
     assert.equal(socket.bufferedAmount, 4);
   });
 }
+
+test('no timer runs in a zone, which would never be stable', async (t) => {
+  let count = 0;
+  const before = (page) => {
+    page.__zone_symbol__setTimeout = page.setTimeout;
+    page.setTimeout = () => count++;
+  };
+  const page = createPage(createServer(), { before });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  socket.send('a');
+  await next(socket, 'message');
+  assert.equal(count, 0);
+});
 
 test('the requests of a carrier go to the path, without the query of its first socket', async (t) => {
   const server = createServer();
@@ -368,7 +384,7 @@ test('the constructor and close() throw what they should', async (t) => {
 });
 
 test('the interface is where pages look for it', (t) => {
-  const page = createPage(createServer());
+  const page = createPage(createServer(), { before: (page) => delete page.WebSocket });
   t.after(page.leave);
   const { WebSocket } = page;
   ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'].forEach((name, value) => {
@@ -386,6 +402,7 @@ test('the interface is where pages look for it', (t) => {
   socket.onmessage = 'nonsense';
   assert.equal(socket.onmessage, null);
   assert.throws(() => WebSocket.prototype.readyState, { name: 'TypeError' });
+  assert.ok(!Object.keys(page).includes('WebSocket'));
   assert.match(page.WebSocketEmulation.version, /^\d+\.\d+\.\d+/);
   socket.close();
 });

@@ -1,4 +1,4 @@
-"""The differences from a native WebSocket that no script can avoid (docs/browsers.md).
+"""The differences from a native WebSocket that are known (docs/browsers.md).
 
 Each is shown by the same page doing the same with both classes: where the native one comes to
 differ, or ours comes to agree, a test fails and the page is to be mended.
@@ -96,6 +96,67 @@ BLOCKED_THREAD = """async (Class, token) => {
     return isThere;
 }"""
 
+SOURCE_TEXT = """(Class) => /native code/.test(Class) && /native code/.test(Class.prototype.send)"""
+
+CONSTRUCTORS = """(Class) => {
+    try {
+        Reflect.construct(Object, [], Class.prototype.send);
+        return 'a constructor';
+    } catch (error) {
+        return error.name;
+    }
+}"""
+
+NEW_TARGET = """(Class) => {
+    try {
+        const socket = Reflect.construct(Class, ['/echo'], Object);
+        return [Object.getPrototypeOf(socket) === Object.prototype];
+    } catch (error) {
+        return error.name;
+    }
+}"""
+
+OWN_SYMBOLS = """(Class) => Object.getOwnPropertySymbols(Class).length"""
+
+ITERATOR = """(Class) => {
+    let count = 0;
+    new Class('/echo', { get [Symbol.iterator]() { count++; return [][Symbol.iterator]; } });
+    return count;
+}"""
+
+# A frame whose class is like the one that is looked at.
+FRAME = """
+    const frame = document.createElement('iframe');
+    const loaded = new Promise((resolve) => (frame.onload = resolve));
+    frame.src = location.href;
+    document.body.append(frame);
+    await loaded;
+    const page = frame.contentWindow;
+    const Other = Class === self.WebSocket ? page.WebSocket : page.WebSocketEmulation.native;
+"""
+
+REALMS = f"""async (Class) => {{
+    {FRAME}
+    const get = Object.getOwnPropertyDescriptor(Other.prototype, 'readyState').get;
+    try {{
+        return get.call(new Class('/echo'));
+    }} catch (error) {{
+        return error.name;
+    }}
+}}"""
+
+REMOVED_FRAME = f"""async (Class) => {{
+    {FRAME}
+    const [socket] = await open(Other, new URL('/echo', location).href);
+    frame.remove();
+    return socket.readyState;
+}}"""
+
+STORAGE = """async (Class) => {
+    await open(Class, '/echo');
+    return Object.keys(localStorage).length > 0;
+}"""
+
 # What is done, and what comes of it with the native class and with ours.
 DIFFERENCES: dict[str, tuple[str, Any, Any]] = {
     "isTrusted": (IS_TRUSTED, True, False),
@@ -108,6 +169,14 @@ DIFFERENCES: dict[str, tuple[str, Any, Any]] = {
     "FetchEvent": (SERVICE_WORKER, False, True),
     "Content Security Policy": (CONTENT_SECURITY_POLICY, "error", "open"),
     "blocked thread": (BLOCKED_THREAD, True, False),
+    "source text": (SOURCE_TEXT, True, False),
+    "methods as constructors": (CONSTRUCTORS, "TypeError", "a constructor"),
+    "new.target": (NEW_TARGET, [True], "TypeError"),
+    "own symbols": (OWN_SYMBOLS, 0, 1),
+    "iterator": (ITERATOR, 1, 2),
+    "realms": (REALMS, 0, "TypeError"),
+    "removed frame": (REMOVED_FRAME, 3, 1),
+    "storage": (STORAGE, False, True),
 }
 
 

@@ -134,13 +134,41 @@ async def test_closed_popup_ends_its_sockets(
 async def test_server_sees_a_navigation(servers: Servers, browser: Browser, transport: str) -> None:
     token = secrets.token_hex(8)
     async with opened(servers, browser, transport) as (page, url):
-        await page.evaluate("{ addEventListener('pagehide', () => socket.send('last words')); }")
+        for event in ("pagehide", "visibilitychange"):
+            await page.evaluate(f"{{ addEventListener('{event}', () => socket.send('last')); }}")
         await page.evaluate("async (t) => { self.socket = await connect('/sink', t); }", token)
         # What is sent last still arrives.
         await page.evaluate("{ socket.send('farewell'); location.href = '/files/blank.html'; }")
         await page.wait_for_url("**/blank.html")
         [end] = await recorded.disconnects(url, token)
-        assert (end["code"], end["received"]) == (1001, 2)
+        assert (end["code"], end["received"]) == (1001, 3)
+
+
+LEAVE_WITH_WORDS = """async (token) => {
+    self.socket = await connect("/sink", token);
+    addEventListener("pagehide", () => socket.send("last words"));
+    addEventListener("visibilitychange", () => {
+        socket.send("the very last");
+        socket.close(4001);
+    });
+    // Not before Playwright has the answer.
+    setTimeout(() => {
+        socket.send("farewell");
+        location.href = "/files/blank.html";
+    });
+}"""
+
+
+@pytest.mark.parametrize("transport", EACH)
+async def test_what_a_page_in_the_cache_has_said_arrives(servers: Servers, transport: str) -> None:
+    """Although nothing of it runs any more."""
+    token = secrets.token_hex(8)
+    async with chromium(without=["--disable-back-forward-cache"]) as browser:
+        async with opened(servers, browser, transport) as (page, url):
+            await page.evaluate(LEAVE_WITH_WORDS, token)
+            await page.wait_for_url("**/blank.html")
+            [end] = await recorded.disconnects(url, token)
+            assert (end["code"], end["received"]) == (4001, 3)
 
 
 @pytest.mark.parametrize("transport", HTTP)

@@ -370,6 +370,16 @@ def test_a_fault_stays_a_fault_when_it_is_repeated(faulty: list[Frame], code: in
     assert not connection.inbox
 
 
+@given(st.lists(st.sampled_from([0, 1, 4095, 4096, 9000]), max_size=8))
+def test_short_and_long_parts_join_to_the_message(sizes: list[int]) -> None:
+    connection = Connection(LIMITS._replace(max_message_size=1 << 20))
+    parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+    connection.take(1, [(BINARY_PART, part) for part in parts])
+    connection.take(len(parts) + 1, [(BINARY, b"end")])
+    whole = b"".join(parts) + b"end"
+    assert connection.inbox == [(whole, len(whole))]
+
+
 def test_a_failed_connection_lets_go_of_its_pieces() -> None:
     connection = Connection(LIMITS)
     connection.take(1, [(TEXT_PART, b"half")])
@@ -624,6 +634,32 @@ def test_a_quarter_of_the_frames_is_worth_telling(window: int, quarter: int) -> 
             number += 1
         assert connection.owes_credit is connection.owes_ack is True
         connection.tell_ack()
+        connection.tell_credit()
+
+
+@pytest.mark.parametrize(
+    ("window", "quarter"), [(1, 1), (3, 1), (7, 1), (8, 2), (100, 25), (103, 25)]
+)
+def test_who_has_not_a_quarter_of_the_bytes_left_may_wait(window: int, quarter: int) -> None:
+    connection = Connection(LIMITS._replace(window_bytes=window, window_frames=1 << 20))
+    for _ in range(3):
+        for left in range(window, -1, -1):
+            assert connection.may_wait_for_credit is (left < quarter), left
+            if left:
+                connection.take(connection.received + 1, [(BINARY, b"x")])
+                connection.next_message()
+        connection.tell_credit()
+
+
+@pytest.mark.parametrize("window", [1, 3, 7, 8, 100, 103])
+def test_who_has_no_frame_left_may_wait(window: int) -> None:
+    connection = Connection(LIMITS._replace(window_bytes=1 << 20, window_frames=window))
+    for _ in range(3):
+        for left in range(window, -1, -1):
+            assert connection.may_wait_for_credit is (left == 0), left
+            if left:
+                connection.take(connection.received + 1, [(BINARY, b"")])
+                connection.next_message()
         connection.tell_credit()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulation.protocol import frames
-from emulation.protocol.frames import DOCUMENT, counts, document, section
+from emulation.protocol.frames import DOCUMENT, body_end, counts, credit, document, section
 
 
 def test_the_numbers_are_those_of_the_wire() -> None:
@@ -39,3 +39,8 @@ def test_a_document_of_counts_is_written_as_any_other() -> None:
 
 def test_a_section_is_written_as_any_other_document() -> None:
     assert section(1, 0, 2**53 - 1) == document("section", 1, 0, 2**53 - 1)
+
+
+def test_credit_and_the_end_are_written_as_any_other_document() -> None:
+    assert credit((1, 2**53 - 1)) == document("credit", 1, 2**53 - 1)
+    assert body_end(2**53 - 1) == document("end", 2**53 - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from emulation.protocol.frames import (
     BINARY,
     BINARY_PART,
     CLOSE,
+    DOCUMENT,
     TEXT,
     TEXT_PART,
     Frame,
@@ -22,7 +24,7 @@ from emulation.protocol.handshake import RequestHead, parse_body, parse_request_
 from emulation.protocol.requests import Request, read_plain
 
 LIMIT = 1 << 20
-SECRET, NODE, NONCE = "s" * 32, "node-1", "n" * 22
+SECRET, NODE, NONCE = "s-" * 16, "node-1", "n-" * 11
 HEAD = document("head", 1, SECRET, 12, NODE)
 
 counts = st.integers(0, 300) | st.integers(0, 2**60)
@@ -98,6 +100,7 @@ def test_what_pages_send_is_plain(more: int, payloads: list[bytes]) -> None:
     body = encode([HEAD, document("section", 1, 5, first), *frames, *rest])
     request = read_plain(body)
     assert request is not None
+    assert request.is_ended
     assert told(request.head) == (SECRET, 12, NODE)
     assert request.sections[0].frames == frames
     assert [one.nonce for one in request.sections[1:]] == [NONCE] * more
@@ -135,6 +138,26 @@ def test_what_is_not_plain_is_the_decoders(damaged: bytes) -> None:
     before = encoder.encode([HEAD, document("section", 1, 0, 1)]) + damaged
     end = document("end", len(before))[1]
     assert read_plain(before + b"@" + bytes([len(end)]) + end) is None
+
+
+def numbers_in_a_body(number: str, socket: str, ack: str, first: str) -> bytes:
+    documents = f'["head",1,"",{number},""]', f'["section",{socket},{ack},{first}]'
+    return encode([(DOCUMENT, text.encode()) for text in documents])
+
+
+def test_counts_are_plain() -> None:
+    assert read_plain(numbers_in_a_body("0", "1", "0", "0")) is not None
+    assert read_plain(numbers_in_a_body(*["9" * 15] * 4)) is not None
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [*itertools.product(range(4), ["", "00", "01", "-1", "1.0", str(2**53)]), (1, "0")],
+)
+def test_what_is_no_count_is_the_decoders(place: int, number: str) -> None:
+    numbers = ["1"] * 4
+    numbers[place] = number
+    assert read_plain(numbers_in_a_body(*numbers)) is None
 
 
 def test_no_beginning_of_a_body_is_plain() -> None:
