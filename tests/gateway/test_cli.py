@@ -61,6 +61,7 @@ MISTAKES = {
     ("lab", "drop", "--to", "localhost:1", "--set", "probability=-0.1"): "-0.1 must be from 0 to 1",
     ("lab", "drop", "--to", "localhost:1", "--set", "after=-5"): "-5 must be at least 0",
     ("lab", "drop", "--to", "localhost:1", "--set", "every=0"): "0 must be at least 1",
+    ("lab", "drop", "--to", "localhost:1", "--set", "after=9", "--set", "until=5"): "5 must be at",
     ("lab", "drop", "--to", "localhost:1", "--set", "after=nan"): "'nan' is no whole number",
     ("lab", "drop", "--to", "localhost:1", "--set", "after=1e3"): "'1e3' is no whole number",
     ("lab", "delay", "--to", "localhost:1", "--set", "delay=inf"): "'inf' is no number",

@@ -19,23 +19,37 @@ Direction = Literal["up", "down", "both"]  # up: from the client to the server
 
 
 @dataclass(kw_only=True, eq=False)
-class Cutter(Mode):
+class Directed(Mode):
+    """Do something to each body or tunnel in one direction, or in both."""
+
+    direction: Direction = "down"
+
+    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces if self.direction == "down" else self.treat(exchange, pieces)
+
+    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        return pieces if self.direction == "up" else self.treat(exchange, pieces)
+
+    def treat(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True, eq=False)
+class Cutter(Directed):
     """Let some bytes of each body or tunnel pass, then strike."""
 
     after: int = 0  # bytes
     until: int | None = None  # bytes
-    direction: Direction = "down"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.until is not None and self.until < self.after:
+            raise ValueError(f"until: {self.until} must be at least after, which is {self.after}.")
 
     def draw_point(self) -> int:
         return self.after if self.until is None else self.random.randint(self.after, self.until)
 
-    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        return pieces if self.direction == "down" else self._cut(exchange, pieces)
-
-    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        return pieces if self.direction == "up" else self._cut(exchange, pieces)
-
-    async def _cut(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def treat(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         left = self.draw_point()
         async for piece in pieces:
             yield piece[:left]
@@ -251,29 +265,22 @@ class Jitter(Delay):
 
 
 @dataclass(kw_only=True, eq=False)
-class Slow(Mode):
+class Slow(Directed):
     """Let only so many bytes a second of each body or tunnel pass.
 
     The edge of a mobile network's cell, a plan that is used up.
     """
 
     rate: int = 20_000  # bytes a second
-    direction: Direction = "down"
 
-    async def _pace(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def treat(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        exchange.did("slowed")
         size = max(self.rate // 20, 1)
         async for piece in pieces:
             for start in range(0, len(piece), size):
                 slice_ = piece[start : start + size]
                 await asyncio.sleep(len(slice_) / self.rate)
                 yield slice_
-
-    def up(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        return pieces if self.direction == "down" else self._pace(pieces)
-
-    def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        exchange.did("slowed")
-        return pieces if self.direction == "up" else self._pace(pieces)
 
 
 @dataclass(kw_only=True, eq=False)
