@@ -145,12 +145,12 @@ async def test_server_sees_a_navigation(servers: Servers, browser: Browser, tran
 
 
 LEAVE_WITH_WORDS = """async (token) => {
-    self.socket = await connect("/sink", token);
     addEventListener("pagehide", () => socket.send("last words"));
     addEventListener("visibilitychange", () => {
         socket.send("the very last");
         socket.close(4001);
     });
+    self.socket = await connect("/sink", token);
     // Not before Playwright has the answer.
     setTimeout(() => {
         socket.send("farewell");
