@@ -262,18 +262,16 @@ class Carrier:
             or downstream is None
             or downstream.deadline is None
             or downstream.deadline == math.inf  # it is about to be answered
+            or not session.has_all_of(said)
         ):
             return []
         connection = session.connection
-        written = max(session.written, connection.acknowledged)
+        written = session.passed
         numbered = connection.frames_after(written, _REPLY_BYTES)
         if (
             not numbered
             or written + len(numbered) < connection.numbered
-            or sum([len(payload) for _, payload in numbered]) > _REPLY_BYTES
-            or connection.received < said.first + len(said.frames) - 1
-            or connection.owes_credit
-            or connection.state is State.FAILED
+            or _size_of(numbered) > _REPLY_BYTES
         ):
             return []
         if not self._replied:
@@ -381,7 +379,7 @@ class Carrier:
         """
         size = self._batch
         frames = self.pack(downstream, size)
-        if sum([len(payload) for _, payload in frames]) >= size:
+        if _size_of(frames) >= size:
             self._batched_at = self._loop.time()
         return frames
 
@@ -426,7 +424,7 @@ class Carrier:
     def _pack_section(self, session: Session, frames: list[Frame], max_bytes: int) -> int:
         connection = session.connection
         greet = bool(self._greet) and self._greet.pop(session, self) is None
-        written = max(session.written, connection.acknowledged)
+        written = session.passed
         numbered = connection.frames_after(written, max_bytes)
         is_credited = (greet or connection.owes_credit) and not connection.is_over
         if numbered or is_credited or greet:
@@ -443,7 +441,7 @@ class Carrier:
             self._dirty[session] = None  # behind the others: their turn comes first
         elif connection.state is State.FAILED:
             frames.append(session.gone)
-        return sum([len(payload) for _, payload in numbered])
+        return _size_of(numbered)
 
     def _doubt(self, connection: Connection) -> None:
         """Let credit be told again soon where a page may stand still that does not get it.
@@ -559,6 +557,10 @@ class Carrier:
             # The others are at home on native sockets, which have their own watch.
             self._heard = self._loop.time()
             self._deadlines.watch(self, self._heard + self._silence)
+
+
+def _size_of(frames: list[Frame]) -> int:
+    return sum([len(payload) for _, payload in frames])
 
 
 _PING = document("ping")

@@ -287,9 +287,23 @@ class Session:
         """Whether there is more to say than acknowledgements."""
         connection = self.connection
         return (
-            connection.numbered > max(self.written, connection.acknowledged)
+            connection.numbered > self.passed
             or self.ended_badly
             or (connection.owes_credit and not connection.is_over)
+        )
+
+    @property
+    def passed(self) -> int:
+        """The highest number that need not be written on the present transport any more."""
+        return max(self.written, self.connection.acknowledged)
+
+    def has_all_of(self, said: Section) -> bool:
+        """Tell whether all frames of the section were taken, and no credit or end is to be told."""
+        connection = self.connection
+        return (
+            connection.received >= said.first + len(said.frames) - 1
+            and not connection.owes_credit
+            and not self.ended_badly
         )
 
     @property

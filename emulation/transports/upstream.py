@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from emulation.exceptions import RemoteProtocolError
-from emulation.protocol.connection import State
 from emulation.protocol.frames import WIRE_VERSION, Frame, counts, credit, section
 from emulation.transports.headers import empty_answer
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from emulation.transports.exchange import Exchange
 
 __all__ = ["bye", "upload"]
-
-_NOTHING: list[Frame] = []
 
 
 async def upload(exchange: Exchange) -> None:
@@ -30,7 +27,7 @@ async def upload(exchange: Exchange) -> None:
         unknown = []  # it may be that one: the attach that names it by its nonce is on its way
     if not request.is_ended:
         carrier.ask()
-    reply = _NOTHING
+    reply: list[Frame] = []
     if any(one.frames for one in request.sections):
         # What applications answer in the next turn of the loop goes out together with this answer,
         # or in it: the client, or the proxy in front, is woken once.
@@ -70,16 +67,9 @@ def _took_all(request: Request, carrier: Carrier) -> bool:
     connections = []
     for one in request.sections:
         session = carrier.sessions.get(one.socket)
-        if session is None:
+        if session is None or not session.has_all_of(one):
             return False
-        connection = session.connection
-        if (
-            connection.owes_credit
-            or connection.received < one.first + len(one.frames) - 1
-            or connection.state is State.FAILED
-        ):
-            return False
-        connections.append(connection)
+        connections.append(session.connection)
     for connection in connections:
         connection.tell_ack()
     return True

@@ -362,7 +362,7 @@ def lab(
         if name not in MODES:
             raise typer.BadParameter(f"there is no mode {name!r}; there are {', '.join(MODES)}.")
     options = dict(_checked(_lab_option, mode, text) for text in option)
-    _checked(lambda: MODES[mode](**options))
+    _checked(lambda: MODES[mode](**options))  # what they say together
     turns: list[tuple[str, dict[str, object]]] = [(mode, options), *((name, {}) for name in then)]
     logs.set_up("info", as_json=False)
     try:

@@ -54,7 +54,7 @@ async def test_an_answer_that_was_lost_is_said_again_by_the_next_one(served: Ser
     assert numbers(answers[0].frames) == both
 
 
-async def test_nothing_is_said_again_that_was_acknowledged(served: Served) -> None:
+async def test_nothing_is_said_again_that_was_acknowledged() -> None:
     async with serving(poll_time=3) as served:
         page = served.page()
         await begin(served, page)
@@ -118,6 +118,5 @@ async def test_a_pause_gives_the_poll_its_turn(served: Served) -> None:
         lambda: served.registry.loop.time() > carrier.heard() + 1, "a second is over"
     )
     async with served.parked(page, section(1, 1)) as answers:
-        carrier._uploaded_at -= 1
         assert await said(page, 1, 2, "two") == {}
     assert numbers(answers[0].frames) == {2: text("two")}
