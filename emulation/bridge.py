@@ -65,6 +65,15 @@ class Binding(NamedTuple):
     cookie: bytes
     authorization: bytes
 
+    def beside(self, first: Binding) -> Binding:
+        """Return this one as it is to be compared with the first.
+
+        Something on the way may strip the Origin of some requests (of those that are no upgrades,
+        for one). No page of another origin can leave it out (Fetch, section 3.2).
+        """
+        is_stripped = not self.origin or not first.origin
+        return self._replace(origin=first.origin) if is_stripped else self
+
 
 class Start:
     """One start of the application, for one `new WebSocket`, whatever is tried or repeated."""

@@ -121,6 +121,7 @@ def _check_binding(start: Start, binding: Binding, exchange: Exchange) -> None:
     headers, or by a balancer on the way. The secret shows that the page is the same all the same.
     """
     first = start.binding
+    binding = binding.beside(first)
     if binding == first:
         return
     if binding._replace(cookie=first.cookie) == first:

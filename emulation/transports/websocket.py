@@ -99,7 +99,7 @@ async def _open(
     nonce = selected[len(SUBPROTOCOL_PREFIX) :]
     binding = binding_of(scope, query)
     start = registry.starts.get(nonce)
-    if start is not None and start.binding != binding:
+    if start is not None and binding.beside(start.binding) != start.binding:
         await native.accept(selected, [])
         raise bound_to_another()
     if start is not None and not start.joins:

@@ -183,6 +183,43 @@ async def test_a_cookie_may_change_for_who_has_the_secret(served: Served, form: 
 
 
 @FORMS
+@pytest.mark.parametrize("stripped", [0, 1])
+async def test_an_origin_may_be_stripped_of_some_tries(
+    served: Served, form: str, stripped: int
+) -> None:
+    page = served.page("/puppet", query=f"token={drawn()}", form=form)
+    nonce, origin = drawn(), page.headers["origin"]
+    for number in range(2):
+        page.headers = {} if number == stripped else {"origin": origin}
+        answer = await page.open(nonce=nonce)
+        assert documents(answer.frames, "opening") == [["opening", 1]]
+    endpoint = await served.stage.endpoint()
+    await endpoint.accept()
+    assert documents((await page.open(nonce=nonce)).frames, "opened")
+    assert served.stage.starts(page.query) == 1
+    endpoint.leave()
+
+
+@FORMS
+async def test_an_origin_may_be_stripped_of_what_is_no_upgrade(served: Served, form: str) -> None:
+    page = served.page("/puppet", query=f"token={drawn()}", form=form)
+    nonce = drawn()
+    async with anyio.create_task_group() as tasks:
+
+        async def upgrade() -> None:
+            async with dial(page, nonce):
+                pass
+
+        tasks.start_soon(upgrade)
+        endpoint = await served.stage.endpoint()
+        await endpoint.accept()
+    del page.headers["origin"]
+    assert documents((await page.open(nonce=nonce)).frames, "opened")
+    assert served.stage.starts(page.query) == 1
+    endpoint.leave()
+
+
+@FORMS
 @pytest.mark.parametrize("before", ["", "login=1", "room=old; login=1"])
 async def test_a_cookie_of_the_answer_that_was_lost_does_not_count(
     served: Served, form: str, before: str
