@@ -6,15 +6,11 @@ import logging
 from typing import Final
 
 from emulation.exceptions import RemoteProtocolError
+from emulation.seldom import SILENCE, Seldom
 
 __all__ = ["Misuse"]
 
 logger = logging.getLogger("emulation.misuse")
-
-# Between two lines about one status (seconds).
-_SILENCE: Final = 60.0
-# How many clients are told apart in that time.
-_MAX_CLIENTS: Final = 100
 
 # The carrier of a page that comes back after a sleep is not known any more: no misuse by itself.
 _LEVELS: Final = {
@@ -33,7 +29,7 @@ class Misuse:
     """Log requests that are refused for their own fault; limits and origins have lines too."""
 
     def __init__(self) -> None:
-        self._kinds: dict[int, _Kind] = {}
+        self._lines = Seldom()
 
     def note(
         self, client: str, error: RemoteProtocolError, now: float, what: str = "A request"
@@ -42,11 +38,8 @@ class Misuse:
         level = _LEVELS.get(error.status)
         if level is None:
             return
-        kind = self._kinds.setdefault(error.status, _Kind())
-        if now < kind.silent_until:
-            kind.count += 1
-            if len(kind.clients) < _MAX_CLIENTS:
-                kind.clients.add(client)
+        before = self._lines.is_due(error.status, client, now)
+        if before is None:
             return
         logger.log(
             level,
@@ -55,19 +48,6 @@ class Misuse:
             client or "an unknown address",
             error.status,
             error.text,
-            _SILENCE,
-            kind.count,
-            len(kind.clients),
+            SILENCE,
+            *before,
         )
-        self._kinds[error.status] = _Kind(now + _SILENCE)
-
-
-class _Kind:
-    """What has not been said of one status."""
-
-    __slots__ = ("clients", "count", "silent_until")
-
-    def __init__(self, silent_until: float = 0.0) -> None:
-        self.silent_until = silent_until
-        self.count = 0
-        self.clients: set[str] = set()

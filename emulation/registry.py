@@ -16,6 +16,7 @@ from emulation.exceptions import RemoteProtocolError
 from emulation.misuse import Misuse
 from emulation.observing import Statistics
 from emulation.protocol.close import CloseCode
+from emulation.seldom import SILENCE, Seldom
 from emulation.session import Session, limits_of
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ __all__ = ["Registry"]
 
 logger = logging.getLogger("emulation.registry")
 
-
-# Between two log lines about one limit (seconds).
-_SILENCE = 60
 # What a log line shows of another process's name.
 _MAX_NODE = 32
 
@@ -81,7 +79,7 @@ class Registry:
         self._graves: deque[tuple[float, Session]] = deque()
         self.look: Look | None = None
         self._warned_of_node = False
-        self._silent_until: dict[str, float] = {}
+        self._lines_of_limits = Seldom()
 
     def hold(self, application: asyncio.Task[None]) -> None:
         """Hold a task that runs an application, until it is done."""
@@ -182,16 +180,14 @@ class Registry:
         self, setting: str, error: RemoteProtocolError, whose: str = ""
     ) -> RemoteProtocolError:
         """Log which limit keeps pages waiting, once a minute; return the error."""
-        now = self.loop.time()
-        if now >= self._silent_until.get(setting, now):
-            self._silent_until[setting] = now + _SILENCE
+        if self._lines_of_limits.is_due(setting, "", self.loop.time()) is not None:
             logger.warning(
                 "Refused a socket%s: %s = %d is reached; its page tries again for a while. To admit"
                 " more, raise it in Config. (Said once in %d s.)",
                 whose,
                 setting,
                 getattr(self.config, setting),
-                _SILENCE,
+                SILENCE,
             )
         return error
 
