@@ -39,7 +39,8 @@ class Patience:
         if isinstance(failure, GivenUp):
             raise failure
         if self._faults >= _FAULTS or now - self._since >= self.limit:
-            raise GivenUp(f"given up: {failure}") from failure
+            since = f"{self._tries + 1} tries in {now - self._since:.0f} s"
+            raise GivenUp(f"given up after {since}, the last with: {failure}") from failure
         pause = min(_FIRST_PAUSE * 2.0 ** (self._tries - 1), _LONGEST_PAUSE) if self._tries else 0.0
         self._tries += 1
         await sleep(max(pause, failure.wait), wake)

@@ -5,9 +5,10 @@
 Each transport has a laboratory of its own, which changes again and again between the modes that let
 this transport through, with a reset of all connections in between; pages of Chromium, which choose
 for themselves, go through all modes. It prints what became of the sessions, why the server ended
-them, and the resident memory of the server. No message may be lost, repeated or altered; a session
-may end early where its page could not reach the server for the resume time, or never told that it
-has it (docs/protocol.md sections 7.2 and 9), which happens on a machine that is too busy.
+them, and the server's memory: the resident MiB, and the blocks that its objects take. No message
+may be lost, repeated or altered; a session may end early where its page could not reach the server
+for the resume time, or never told that it has it (docs/protocol.md sections 7.2 and 9), which
+happens on a machine that is too busy.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 import httpx
@@ -56,17 +58,26 @@ NAMED = {
 }
 
 
+class Memory(NamedTuple):
+    """What the server has at one time."""
+
+    at: float  # seconds
+    resident: float  # MiB
+    blocks: int  # of objects that live, without what the allocators keep
+
+
 @dataclass
 class Outcome:
     """What the run has seen."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    memory: list[tuple[float, float]] = field(default_factory=list)  # seconds, MiB
+    memory: list[Memory] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
 
     def tell(self, what: str, detail: object = "") -> None:
         self.counts[what] += 1
         if detail:
-            print(f"{what}: {detail!r}", flush=True)
+            print(f"{what} after {time.monotonic() - self.started:.0f} s: {detail!r}", flush=True)
 
 
 def modes(transport: str | None) -> list[str]:
@@ -156,11 +167,13 @@ async def page(url: str, outcome: Outcome, stack: AsyncExitStack) -> None:
 
 
 async def watch(server: Server, outcome: Outcome) -> None:
-    """Note the resident memory of the server."""
+    """Note the resident memory of the server, and how many blocks its objects take."""
     started = time.monotonic()
-    while True:
-        outcome.memory.append((time.monotonic() - started, resident(server)))
-        await asyncio.sleep(SAMPLE)
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
+        while True:
+            blocks = (await client.get(f"{server.url}/state")).json()["blocks"]
+            outcome.memory.append(Memory(time.monotonic() - started, resident(server), blocks))
+            await asyncio.sleep(SAMPLE)
 
 
 def resident(server: Server) -> float:
@@ -201,9 +214,9 @@ async def soak(server: Server, minutes: float, sessions: int, pages: int, seed: 
 def report(server: Server, outcome: Outcome) -> bool:
     """Print what came of it, and tell whether it is what is promised."""
     counts, memory = outcome.counts, outcome.memory
-    fifth = next(size for at, size in memory if at >= memory[-1][0] / 5)
-    starts = httpx.get(f"{server.url}/starts", trust_env=False).json()
-    ratio = memory[-1][1] / fifth
+    end = memory[-1]
+    fifth = next(each for each in memory if each.at >= end.at / 5)
+    starts = httpx.get(f"{server.url}/state", trust_env=False).json()["starts"]
     print(f"sessions: {counts['tried']} tried, {counts['complete']} complete")
     print(f"sessions not opened: {counts['not opened']}, ended early: {counts['ended']}")
     ends = Counter(ENDED.findall(server.log()))
@@ -212,7 +225,10 @@ def report(server: Server, outcome: Outcome) -> bool:
     print(f"pages not loaded: {counts['page not loaded']}")
     print(f"messages: {counts['messages']}, sessions with a wrong one: {counts['altered']}")
     print(f"starts of the application: {starts}")
-    print(f"memory: {fifth:.1f} MiB after a fifth, {memory[-1][1]:.1f} at the end ({ratio:.3f})")
+    for what in ("resident", "blocks"):
+        before, after = getattr(fifth, what), getattr(end, what)
+        ratio = f"{after / before:.3f}"
+        print(f"{what}: {before:.6g} after a fifth, {after:.6g} at the end ({ratio})")
     early = sum(count for (code, _), count in ends.items() if code == "1006")
     return (
         not counts["altered"]

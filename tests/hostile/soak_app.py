@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sys
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -27,14 +29,16 @@ async def conversation(websocket: WebSocket) -> None:
     await numbered(websocket)
 
 
-async def tell_starts(request: Request) -> JSONResponse:
-    return JSONResponse(starts)
+async def tell_state(request: Request) -> JSONResponse:
+    """Tell how often the application was started, and how much there is of Python's objects."""
+    gc.collect()
+    return JSONResponse({"starts": starts, "blocks": sys.getallocatedblocks()})
 
 
 app = Starlette(
     routes=[
         Route("/", page),
-        Route("/starts", tell_starts),
+        Route("/state", tell_state),
         WebSocketRoute("/numbered", conversation),
     ],
     # What is silent has to be missed several times in the life of a session.
