@@ -138,7 +138,8 @@ class WebSocketEmulation:
                 raise RemoteProtocolError(403, 1008, "this origin is not allowed")
             if scope["method"] == "OPTIONS":
                 await exchange.drain()
-                await exchange.answer(204, preflight(marker.verb, decision.origin))
+                asked = exchange.header(b"access-control-request-headers")
+                await exchange.answer(204, preflight(marker.verb, decision.origin, asked))
                 return
             check_method(marker.verb, scope["method"])
             if marker.verb == "open":

@@ -80,7 +80,8 @@ async def _answer_opened(
     session = start.session
     decision = start.decision
     assert isinstance(decision, Accepted)
-    if session.home is None and not session.connection.is_over:
+    if session.home is None:
+        # Also when it is over: what it has said, and that it is, comes down all the same.
         carrier.adopt(session)
     frames.append(opened(exchange.registry, session.number, decision))
     await exchange.respond(frames, more=decision.headers)

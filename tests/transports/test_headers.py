@@ -125,6 +125,19 @@ def test_preflight_allows_our_methods_and_the_content_type() -> None:
     assert value(found, b"vary") == b"Origin"
 
 
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        (b"content-type,traceparent, x-agent", b"content-type,traceparent, x-agent"),
+        (b"x\r\nset-cookie: a=b", b"Content-Type"),
+        (b"x" * 1025, b"Content-Type"),
+    ],
+)
+def test_preflight_allows_what_agents_add(asked: bytes, allowed: bytes) -> None:
+    found = headers.preflight("send", ORIGIN, asked)
+    assert value(found, b"access-control-allow-headers") == allowed
+
+
 def test_options_without_an_allowed_origin_grants_nothing() -> None:
     assert not [name for name in names(headers.preflight("sse", None)) if b"access" in name]
 

@@ -271,6 +271,38 @@ async def test_a_closed_socket_does_not_answer_polls_for_ever(served: Served) ->
     alive.leave()
 
 
+@FORMS
+@pytest.mark.parametrize("how", ["poll", "stream"])
+async def test_who_returns_at_once_is_heard_beside_another_socket(form: str, how: str) -> None:
+    """No attach names it: the downstream that the page has is the other socket's."""
+    async with serving(open_answer_time=0.05) as served, anyio.create_task_group() as tasks:
+        page = served.page("/puppet", form=form)
+        alive = await served.play(page, 1)
+
+        async def down() -> list[Frame]:
+            if how == "poll":
+                return (await page.poll(section(1))).frames
+            async with page.stream(section(1)) as downstream:
+                return await downstream.until(DOCUMENT, "gone")
+
+        came = Answers(tasks).ask(down)
+        carrier = served.registry.carriers[page.key]
+        await served.eventually(lambda: carrier.downstream is not None, "the page attached")
+        nonce = drawn()
+        assert (await page.open(2, nonce=nonce)).document("opening") is not None
+        brief = await served.stage.endpoint()
+        await brief.accept()
+        await brief.send("send", text="good-bye")
+        brief.leave()
+        await served.eventually(lambda: len(served.registry.sessions) == 1, "it is over")
+        assert (await page.open(2, nonce=nonce)).document("opened") is not None
+        await served.eventually(lambda: bool(came), "the page was told")
+        said = [frame for number, frame in by_socket(came[0]) if number == 2]
+        assert said == [text("good-bye")]
+        assert documents(came[0], "gone") == [["gone", 2]]
+        alive.leave()
+
+
 async def test_take_over_answers_the_older_poll(served: Served) -> None:
     page = served.page()
     await page.opened()
