@@ -21,8 +21,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 COMPILED = """
     bridge carrier deadlines eager registry session
     protocol/codec protocol/connection protocol/frames protocol/handshake protocol/requests
-    transports/attach transports/exchange transports/headers transports/marker transports/opening
-    transports/poll transports/scope transports/stream transports/upstream transports/websocket
+    transports/attach transports/direct transports/exchange transports/headers transports/marker
+    transports/opening transports/poll transports/scope transports/stream transports/upstream
+    transports/websocket
 """.split()
 
 

@@ -14,6 +14,7 @@ from emulation.protocol.codec import BinaryEncoder, Encoder, JSONEncoder, decode
 from emulation.protocol.frames import DOCUMENT, WIRE_VERSION, Frame, document
 from emulation.protocol.handshake import RequestHead, parse_body, parse_request_head
 from emulation.protocol.requests import Request, read_plain
+from emulation.transports.direct import answer_at_once, body_at_once
 from emulation.transports.headers import (
     OCTET_STREAM,
     Header,
@@ -123,6 +124,9 @@ class Exchange:
 
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
+        at_once = body_at_once(self.receive)
+        if at_once is not None:
+            return at_once
         patience = self.registry.patience
         task = asyncio.current_task(self.registry.loop)
         assert task is not None  # every server runs an application in one
@@ -206,15 +210,22 @@ class Exchange:
         """Answer with a body of these frames behind the head."""
         body = self.encoder().encode((self.answer_head(), *frames), is_last=True)
         headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
-        await self.answer(status, headers, body)
+        await self.answer(status, headers, body, are_ours=not more)
 
     async def respond_empty(self) -> None:
         """Answer 204; raises ClientGone."""
         await self.answer(204, empty_answer(self.named_origin))
 
-    async def answer(self, status: int, headers: list[Header], body: bytes = b"") -> None:
-        """Send a whole answer; raises ClientGone."""
+    async def answer(
+        self, status: int, headers: list[Header], body: bytes = b"", *, are_ours: bool = True
+    ) -> None:
+        """Send a whole answer; raises ClientGone.
+
+        Headers of the application are looked at by the server: they are not all ours.
+        """
         try:
+            if are_ours and answer_at_once(self.send, status, headers, body):
+                return
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": body})
         except GONE as error:
@@ -223,6 +234,8 @@ class Exchange:
     async def start(self, headers: list[Header]) -> None:
         """Begin an answer that goes on; raises ClientGone."""
         try:
+            if answer_at_once(self.send, 200, headers, None):
+                return
             await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         except GONE as error:
             raise ClientGone from error
