@@ -24,7 +24,7 @@ __all__ = ["answer_at_once", "body_at_once"]
 _MODULE: Final = "uvicorn.protocols.http.httptools_impl"
 
 # Those whose RequestResponseCycle was read word for word. Before them `keep_alive` does not know of
-# a request's `Connection: close`; with one behind them tests/transports/test_direct.py fails.
+# a request's `Connection: close`; with one behind them tests/transports/test_direct.py says so.
 _VERSIONS: Final = ("0.53.", "0.54.")
 
 _STATUS_LINES: Final = {200: b"HTTP/1.1 200 OK\r\n", 204: b"HTTP/1.1 204 No Content\r\n"}
