@@ -3,7 +3,8 @@ import { scope } from './scope.js';
 export var hasTypedArrays = scope.Uint8Array;
 
 var encoder = scope.TextEncoder && new scope.TextEncoder();
-var decoder = scope.TextDecoder && new scope.TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+var decoder =
+  scope.TextDecoder && new scope.TextDecoder(undefined, { fatal: true, ignoreBOM: true });
 
 /**
  * @param {(Uint8Array | number[])[]} chunks
@@ -35,10 +36,10 @@ function fromCharacters(characters) {
 }
 
 /**
- * @param {Uint8Array} bytes
+ * @param {Uint8Array | number[]} bytes
  * @returns {string} of characters of codes below 256
  */
-function toCharacters(bytes) {
+export function toCharacters(bytes) {
   var text = '';
   // Not by apply(): PhantomJS 1.9.8 takes no typed array there.
   for (var i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]);
@@ -52,7 +53,7 @@ function toCharacters(bytes) {
  * @returns {string}
  */
 export function wellFormed(text) {
-  return text.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]|[\uD800-\uDFFF]/g, function (match) {
+  return text.replace(/[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]/g, function (match) {
     return match.length > 1 ? match : '\uFFFD';
   });
 }
@@ -69,7 +70,7 @@ export function measure(text, start, limit) {
   var size = 0;
   for (var i = start; i < text.length; i++) {
     var code = text.charCodeAt(i);
-    var isHigh = code >= 0xd800 && code < 0xdc00;
+    var isHigh = code >> 10 === 0xd800 >> 10;
     var bytes = isHigh ? 4 : code > 0x7ff ? 3 : code > 0x7f ? 2 : 1;
     if (size + bytes > limit) break;
     size += bytes;

@@ -1,7 +1,7 @@
 import { createBody, createDecoder, document, nameOf } from './codec.js';
 import { holdSlot } from './memory.js';
 import { hasBinary, post, postLast, sharesConnection } from './request.js';
-import { scope } from './scope.js';
+import { document as page, scope } from './scope.js';
 import { nextPause } from './choice.js';
 import { after, now, queueTask } from './tasks.js';
 import { drawToken } from './token.js';
@@ -65,7 +65,7 @@ var BRIEF_LIVES = 3;
 var PROOF_SECONDS = 2;
 
 // Far beyond what a stream holds before the server ends it.
-var STREAM_SECONDS = 86400;
+var STREAM_SECONDS = 90000;
 
 // What a beacon may hold: browsers refuse more than 65,536 bytes.
 var BYE_BYTES = 60000;
@@ -699,7 +699,7 @@ export function createCarrier(url, choice, log) {
       return;
     }
     var isLeft = event.isTrusted !== false && type === 'pagehide';
-    var isHidden = isLeft || (scope.document && scope.document.hidden);
+    var isHidden = isLeft || (page && page.hidden);
     if (isLeft) {
       // It may go into the back/forward cache: no transport goes with it.
       unpark();

@@ -51,10 +51,13 @@ export function createChoice(wanted, isSupported, origin) {
    * @returns {string} why it is not used
    */
   function why(name) {
-    if (wanted.indexOf(name) < 0) return 'not in the settings';
-    if (!isSupported(name)) return 'not in this engine';
-    if (names.indexOf(name) < 0) return 'not on this server';
-    return reasons[name] || (isGood(name) ? 'untried' : 'failed lately');
+    return wanted.indexOf(name) < 0
+      ? 'not in the settings'
+      : !isSupported(name)
+        ? 'not in this engine'
+        : names.indexOf(name) < 0
+          ? 'not on this server'
+          : reasons[name] || (isGood(name) ? 'untried' : 'failed lately');
   }
 
   var choice = {

@@ -28,19 +28,19 @@ var NAMES = '__btpc';
  * @returns {string}
  */
 export function toJSON(value) {
-  return JSON.stringify(value).replace(/[\u007f-\uffff]/g, function (character) {
+  return JSON.stringify(value).replace(/[^\0-\x7e]/g, function (character) {
     return '\\u' + (65536 + character.charCodeAt(0)).toString(16).slice(1);
   });
 }
 
 /**
- * @param {string | null} text
+ * @param {any} text
  * @returns {any} undefined where it is no JSON
  */
 export function fromJSON(text) {
   try {
     // What is not ASCII was altered on its way.
-    return JSON.parse(/[^\0-\x7f]/.test(/** @type {string} */ (text)) ? '' : String(text));
+    return JSON.parse(/[^\0-\x7f]/.test(text) ? '' : text);
   } catch (error) {
     // There is no such value in JSON.
   }
@@ -69,8 +69,9 @@ export function nameOf(frame) {
 export function toElement(frame) {
   var data = frame.data_;
   if (frame.type_ === TEXT || frame.type_ === DOCUMENT) return data;
-  if (frame.type_ === CLOSE) return ['c'].concat(data);
-  return [NAMES[frame.type_], data.charAt ? data : encodeBase64(data)];
+  return [NAMES[frame.type_]].concat(
+    frame.type_ === CLOSE || data.charAt ? data : encodeBase64(data)
+  );
 }
 
 /**
@@ -154,14 +155,6 @@ export function createBody(isBinary, number) {
 }
 
 /**
- * @param {any} data
- * @returns {Frame | null}
- */
-function toDocument(data) {
-  return data && typeof data[0] === 'string' && data[0].length > 1 ? document(data) : null;
-}
-
-/**
  * @param {string} text
  * @returns {string | null} null where it has lone surrogates
  */
@@ -175,8 +168,8 @@ function toText(text) {
  */
 export function fromElement(element) {
   if (typeof element === 'string') return { type_: TEXT, data_: toText(element) };
-  if (!element || typeof element[0] !== 'string') return null;
-  if (element[0].length !== 1) return toDocument(element);
+  if (!element || !element[0] || typeof element[0] !== 'string') return null;
+  if (element[0].length > 1) return document(element);
   var type = NAMES.indexOf(element[0]);
   if (type < 2) return { type_: UNKNOWN, data_: null };
   var value = element[1];
@@ -198,10 +191,13 @@ export function fromElement(element) {
  * @returns {Frame | null} null where it is no frame
  */
 function fromPayload(type, payload) {
-  if (type === DOCUMENT) return toDocument(fromJSON(decodeUtf8(payload)));
-  if (!type || type > 127) return null;
   /** @type {any} */
   var data = payload;
+  if (type === DOCUMENT) {
+    data = fromElement(fromJSON(decodeUtf8(data)));
+    return data && nameOf(data) ? data : null;
+  }
+  if (!type || type > 127) return null;
   // One byte gives a code that is none.
   if (type === CLOSE) {
     data = payload.length ? [payload[0] * 256 + payload[1], decodeUtf8(payload.subarray(2))] : [];

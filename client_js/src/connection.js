@@ -15,8 +15,8 @@ import { BINARY, CLOSE, PART, TEXT } from './codec.js';
  *
  * @typedef {object} Sink
  * @property {(data: any, isBinary: boolean) => void} onmessage_
- * @property {(code: number, reason: string) => void} onclose_ the server's close was taken
- * @property {() => void} onfail_ the server broke the protocol
+ * @property {(code: number, reason: string, isFailed?: boolean) => void} onclose_ the server's close
+ *   was taken, or it broke the protocol
  */
 
 // The states are sums: closed is both of the closes.
@@ -91,18 +91,13 @@ export function createConnection(sink) {
     return connection.acked_ + connection.kept_.length;
   }
 
-  /** @param {any} data */
-  function queueClose(data) {
-    queue.push({ type_: CLOSE, data_: data, size_: 0, offset_: 0 });
-  }
-
   /** @param {number} code */
   function fail(code) {
     if (state & FAILED) return;
     queue = [];
-    if (!(state & CLOSE_SENT)) queueClose([code]);
+    if (!(state & CLOSE_SENT)) connection.send_(CLOSE, [code], 0);
     state |= FAILED;
-    sink.onfail_();
+    sink.onclose_(1006, '', true);
   }
 
   /** @param {any} data */
@@ -117,7 +112,7 @@ export function createConnection(sink) {
       // Who has the other's close drops what has no number, but for a close of its own.
       var last = queue.pop();
       queue = [];
-      queueClose(last && last.type_ === CLOSE ? last.data_ : data.slice(0, 1));
+      connection.send_(CLOSE, last && last.type_ === CLOSE ? last.data_ : data.slice(0, 1), 0);
     }
     sink.onclose_(data.length ? data[0] : 1005, reason);
   }
@@ -172,9 +167,9 @@ export function createConnection(sink) {
     /**
      * Accept a message; its `data_` may be given later.
      *
-     * @param {number} type TEXT or BINARY
+     * @param {number} type TEXT, BINARY or CLOSE
      * @param {any} data
-     * @param {number} size in bytes of payload
+     * @param {number} size in bytes of payload, as `bufferedAmount` counts it
      * @returns {Message}
      */
     send_: function (type, data, size) {
@@ -186,7 +181,7 @@ export function createConnection(sink) {
 
     /** @param {any} data `[]`, `[code]` or `[code, reason]` */
     close_: function (data) {
-      if (!(state & CLOSE_TAKEN)) queueClose(data);
+      if (!(state & CLOSE_TAKEN)) connection.send_(CLOSE, data, 0);
     },
 
     /**

@@ -3,13 +3,12 @@ import { createChoice } from './choice.js';
 import { define } from './event-target.js';
 import { remember, remembers } from './memory.js';
 import { withoutUser } from './request.js';
-import { scope } from './scope.js';
+import { document, scope } from './scope.js';
 import { ORDER, transports } from './transports/index.js';
 import { createWebSocketClass } from './websocket.js';
 
 /** @typedef {import('./session.js').Carrier} Carrier */
 
-export var document = scope.document;
 var location = scope.location || {};
 
 /**
@@ -61,7 +60,7 @@ function absolute(url) {
  */
 export function create(settings, Native, place) {
   var home = /^(https?:\/\/[^/?#]+)([^?#]*\/)?/.exec(place) || [];
-  var directory = home[2] || '/';
+  var directory = home[1] + (home[2] || '/');
 
   /** @type {Record<string, string>} */
   var origins = {};
@@ -93,10 +92,10 @@ export function create(settings, Native, place) {
    * @param {string} url
    */
   function resolve(url) {
-    var href = absolute(url).replace(/^http/, 'ws');
-    var parts = /^(wss?:\/\/[^/?#]+)([^?#]*)(\?[^#]*)?$/.exec(href);
+    var href = overHTTP(absolute(url));
+    var parts = /^(https?:\/\/[^/?#]+)([^?#]*)(\?[^#]*)?$/.exec(href);
     if (!parts) return null;
-    var own = overHTTP(parts[1]);
+    var own = parts[1];
     var path = parts[2] || '/';
     var origin = origins[own] || own;
     // Of a carrier, whose sockets have their own queries.
@@ -110,12 +109,11 @@ export function create(settings, Native, place) {
       if (!/null|undefined|false/.test(settings.debug)) scope.console.log(text);
     }
 
-    var isListed =
-      !place || origins[own] || (own === home[1] && (path + '/').indexOf(directory) === 0);
+    var isListed = !place || origins[own] || (own + path + '/').indexOf(directory) === 0;
     return {
-      url_: href,
-      origin_: withoutUser(parts[1]),
-      isOurs_: !!isListed && !remembers(carrierURL),
+      url_: href.replace('http', 'ws'),
+      origin_: withoutUser(own).replace('http', 'ws'),
+      isOurs_: isListed && !remembers(carrierURL),
       httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {
         if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {

@@ -1,10 +1,15 @@
 import { scope } from './scope.js';
+import { stateOf } from './state.js';
 import { queueTask } from './tasks.js';
 
 /** @typedef {{type_: string, callback_: any, isOnce_: boolean}} Listener */
 
 var Base = scope.EventTarget;
-var Event = scope.Event || Object;
+// Taken when this is loaded: a page may put others in their places.
+export var Event = scope.Event || Object;
+export var MessageEvent = scope.MessageEvent || Event;
+export var CloseEvent = scope.CloseEvent || Event;
+export var CustomEvent = scope.CustomEvent || Event;
 
 /** From which the prototype of an interface inherits. */
 export var parent = (Base || Object).prototype;
@@ -37,8 +42,9 @@ export var methods = isNative
        */
       addEventListener: function (type, callback, options) {
         var isOnce = Object(options).once;
-        if (!callback || this.listeners_.some(isListener(type, callback))) return;
-        this.listeners_.push({ type_: type, callback_: callback, isOnce_: isOnce });
+        var state = stateOf(this);
+        if (!callback || !state.listeners_.every(isOther(type, callback))) return;
+        state.listeners_.push({ type_: type, callback_: callback, isOnce_: isOnce });
       },
 
       /**
@@ -47,10 +53,8 @@ export var methods = isNative
        * @param {any} callback
        */
       removeEventListener: function (type, callback) {
-        var is = isListener(type, callback);
-        this.listeners_ = this.listeners_.filter(function (/** @type {Listener} */ listener) {
-          return !is(listener);
-        });
+        var state = stateOf(this);
+        state.listeners_ = state.listeners_.filter(isOther(type, callback));
       },
 
       /**
@@ -59,16 +63,17 @@ export var methods = isNative
        */
       dispatchEvent: function (event) {
         var target = this;
+        var state = stateOf(target);
         define(event, 'target', target);
         define(event, 'currentTarget', target);
-        target.listeners_.forEach(function (/** @type {Listener} */ listener) {
+        state.listeners_.forEach(function (listener) {
           var callback = listener.callback_;
           // Another one may have removed it.
-          if (listener.type_ !== event.type || target.listeners_.indexOf(listener) < 0) return;
+          if (listener.type_ !== event.type || state.listeners_.indexOf(listener) < 0) return;
           if (listener.isOnce_) methods.removeEventListener.call(target, event.type, callback);
           try {
-            if (callback.handleEvent) callback.handleEvent(event);
-            else callback.call(target, event);
+            if (typeof callback === 'function') invoke(callback, target, event);
+            else callback.handleEvent(event);
           } catch (error) {
             // It reaches the engine, and keeps nobody else from the event.
             queueTask(function () {
@@ -85,10 +90,22 @@ export var methods = isNative
  * @param {any} callback
  * @returns {(listener: Listener) => boolean}
  */
-function isListener(type, callback) {
+function isOther(type, callback) {
   return function (listener) {
-    return listener.type_ === type && listener.callback_ === callback;
+    return listener.type_ !== type || listener.callback_ !== callback;
   };
+}
+
+/**
+ * Call a function of the page, which may have a `call` of its own.
+ *
+ * @param {any} callback
+ * @param {any} target its `this`
+ * @param {any} [event]
+ * @returns {any}
+ */
+export function invoke(callback, target, event) {
+  return Object.call.call(callback, target, event);
 }
 
 /**
@@ -120,25 +137,20 @@ export function inherit(constructor, prototype) {
  * @returns {any} the target, of the same prototype
  */
 export function createTarget(object) {
-  if (!isNative) {
-    Object.defineProperties(object, { listeners_: { value: [], writable: true } });
-    return object;
-  }
-  return scope.Object.setPrototypeOf(new Base(), Object.getPrototypeOf(object));
+  return isNative ? scope.Object.setPrototypeOf(new Base(), Object.getPrototypeOf(object)) : object;
 }
 
 /**
  * @param {any} target
  * @param {string} type
- * @param {string} name of the event's interface; where the engine has none, what stands in `init`
- *   is there all the same
+ * @param {any} Interface of the event, or what the engine has in its place: what stands in `init` is
+ *   there all the same
  * @param {Record<string, any>} init
  */
-export function dispatch(target, type, name, init) {
-  var Interface = scope[name] || Event;
+export function dispatch(target, type, Interface, init) {
   /** @type {any} */
   var event = isNative ? new Interface(type, init) : Object.create(Interface.prototype);
-  if (!isNative) init.type = type;
+  init.type = type;
   // Who can construct an EventTarget has this interface: to look costs more than to dispatch.
   for (var key in isNative && type === 'message' ? {} : init) {
     if (!isNative || event[key] === undefined) define(event, key, init[key]);

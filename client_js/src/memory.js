@@ -82,7 +82,6 @@ export function holdSlot(name, owner, isWanted) {
       if (isWanted && age < RENEW_MILLISECONDS) return true;
       delete store[slot];
       mine = slot;
-      break;
     }
     if (!mine && !(age < SLOT_MILLISECONDS)) mine = slot;
   }

@@ -173,7 +173,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   }
 
   /**
-   * @param {number} status
+   * @param {any} [status]
    * @param {string} [note]
    */
   function end(status, note) {
@@ -182,9 +182,7 @@ export function post(url, body, isStream, seconds, ondata, onend) {
     onend(status, note);
   }
 
-  var cancel = after(seconds, function () {
-    end(0);
-  });
+  var cancel = after(seconds, end);
   var abort = (XHR && !isStream ? byXHR : byFetch)(
     url,
     body,

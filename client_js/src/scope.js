@@ -6,3 +6,6 @@
  * @type {any}
  */
 export var scope = typeof self === 'undefined' ? global : self;
+
+/** Of the page; a worker and Node have none. */
+export var document = scope.document;

@@ -1,6 +1,6 @@
 // The script that a page loads: it installs itself, with the settings of its element or of the page.
-import { document, install } from './emulation.js';
-import { scope } from './scope.js';
+import { install } from './emulation.js';
+import { document, scope } from './scope.js';
 
 var settings = scope.WebSocketEmulation || {};
 // Neither a module nor, in old engines, any script is the current one: it is known by its name.

@@ -30,6 +30,12 @@ import { createLink } from './transports/websocket.js';
  */
 
 /**
+ * How a socket goes on, as its page sees it.
+ *
+ * @typedef {{transport: string, previous: string, reason: string}} Detail
+ */
+
+/**
  * What a session tells its WebSocket.
  *
  * @typedef {object} Sink
@@ -37,7 +43,7 @@ import { createLink } from './transports/websocket.js';
  * @property {(data: any, isBinary: boolean) => void} onmessage_
  * @property {(code: number, reason: string, wasClean: boolean, isFailed: boolean) => void} onclose_
  *   once
- * @property {(name: string, previous: string, reason: string) => void} ontransport_
+ * @property {(detail: Detail) => void} ontransport_
  * @property {(isSure: boolean) => void} onplain_ nothing of ours answers: it may be a plain WebSocket;
  *   of failed upgrades alone nobody knows why
  */
@@ -104,8 +110,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
   /** @type {Link | undefined} */
   var link;
   var isProved = false;
-  // Whether it is the home.
-  var isLinked = false;
+  // The same where it is the home.
+  /** @type {Link | undefined} */
+  var linked;
   /** @type {unknown} */
   var isPassing;
   var dialedAt = 0;
@@ -121,12 +128,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     onmessage_: function (data, isBinary) {
       tell(sink.onmessage_, data, isBinary);
     },
-    onclose_: function (code, reason) {
-      end(code, reason, true);
-    },
-    onfail_: function () {
-      end(1006, '', false, true);
-    },
+    onclose_: end,
   });
 
   /**
@@ -149,19 +151,18 @@ export function createSession(url, protocols, Native, carrier, sink) {
   /**
    * @param {number} code
    * @param {string} reason
-   * @param {boolean} wasClean
    * @param {boolean} [isFailed] natively that is an `error`, even of a socket that was open
    */
-  function end(code, reason, wasClean, isFailed) {
+  function end(code, reason, isFailed) {
     if (endedAt) return;
     endedAt = now();
-    tell(sink.onclose_, code, reason, wasClean, isFailed);
+    tell(sink.onclose_, code, reason, code !== 1006, isFailed);
   }
 
   function dropLink() {
     if (link) link.close_();
-    link = undefined;
-    isProved = isLinked = false;
+    link = linked = undefined;
+    isProved = false;
   }
 
   /**
@@ -172,7 +173,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (state === OVER) return;
     if (!endedAt) carrier.log_(reason);
     leave();
-    end(1006, '', false, isFailed);
+    end(1006, '', isFailed);
   }
 
   /** Be served no longer. */
@@ -209,7 +210,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     state = OPEN;
     connection.open_(opened[3]);
     carrier.configure_(opened[3]);
-    if (isLinked) announce('websocket', 'proved');
+    if (linked) announce('websocket', 'proved');
     else carrier.adopt_(session, 'opened');
     tell(sink.onopen_, opened[2]);
     early.forEach(queueTask);
@@ -274,7 +275,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         if (isResume) sayHead([ack, session.nonce_]);
       },
       function (frame) {
-        if (link === mine && isLinked) return take(mine, frame);
+        if (linked === mine) return take(mine, frame);
         var data = frame.data_;
         var name = nameOf(frame);
         if (link === mine && !session.isHome_ && /gone|refused|error/.test(name)) {
@@ -302,7 +303,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     // Even where the open over HTTP was faster: the verdict is withdrawn if this one works.
     var upgrade = isResume ? RESUME_SECONDS : UPGRADE_SECONDS;
     after(session.isHome_ ? BESIDE_HOME_SECONDS : upgrade, function () {
-      if (link !== mine || !isLinked) stop();
+      if (linked !== mine) stop();
     });
 
     /** @param {any[]} more the ack and the nonce of a resume */
@@ -321,7 +322,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     /** @param {any} [event] of the native socket, or what its constructor threw */
     function onend(event) {
       if (link !== mine) return;
-      if (isLinked) return lose();
+      if (linked) return lose();
       var wasProved = isProved;
       dropLink();
       if (!wasProved) {
@@ -345,7 +346,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function adopt(mine, data, next) {
     mine.next_ = next;
     heardAt = linkedAt = now();
-    isLinked = true;
+    linked = mine;
     hasResumed = session.isHome_ = false;
     pause = 0;
     if (state === OPENING) return open(data);
@@ -374,13 +375,13 @@ export function createSession(url, protocols, Native, carrier, sink) {
   }
 
   function sendAck() {
-    if (link) link.send_(document(['ack', connection.tell_()]));
+    if (linked) linked.send_(document(['ack', connection.tell_()]));
   }
 
   /** Ask for the server's close on another connection. */
   function closeAgain() {
     if (endedAt) return;
-    if (isLinked) lose();
+    if (linked) lose();
     else if (session.isHome_) carrier.adopt_(session, 'lost');
   }
 
@@ -413,20 +414,20 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Count no more what has left the page, which no event tells. */
   function pass() {
-    isPassing = link && isLinked && link.socket_.bufferedAmount;
+    isPassing = linked && linked.socket_.bufferedAmount;
     if (isPassing) after(PASS_SECONDS, pass);
-    else if (isLinked) connection.pass_();
+    else if (linked) connection.pass_();
   }
 
   /** Send what there is to say, on a native socket at once. */
   function flush() {
     if (state !== OPEN) return;
     if (session.isHome_) return carrier.flush_();
-    if (!link || !isLinked) return;
+    if (!linked) return;
     /** @type {Frame | null} */
     var frame;
     while ((frame = connection.next_(PART_SIZE))) {
-      link.send_(frame);
+      linked.send_(frame);
       if (!isPassing) pass();
     }
     if (connection.owesAck_()) sendAck();
@@ -440,7 +441,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   function announce(name, reason) {
     if (name === transport || endedAt) return;
     carrier.log_(name + ', ' + reason + choice.explain_(name));
-    tell(sink.ontransport_, name, transport, reason);
+    tell(sink.ontransport_, { transport: name, previous: transport, reason: reason });
     transport = name;
   }
 
@@ -502,7 +503,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
      */
     tick_: function (silence, limit, isTrying) {
       var time = now();
-      var isLost = state === OPEN && !session.isHome_ && !isLinked;
+      var isLost = state === OPEN && !session.isHome_ && !linked;
       if (connection.isClosing_() && !closingAt) {
         closingAt = time;
         after(CLOSE_AGAIN_SECONDS, closeAgain);
@@ -513,7 +514,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
         (isLost && time - lostAt > limit)
       ) {
         fail('timeout');
-      } else if (isLinked && time - heardAt > silence) lose();
+      } else if (linked && time - heardAt > silence) lose();
       // A better transport is tried again beside the one in use, which it replaces when it is proved.
       else if (session.isHome_ && !link && !isTrying && choice.pick_() === 'websocket') dial();
       // The last ack may have gone with an attach.
@@ -522,14 +523,14 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
     /** @param {boolean} isSuspended whether no transport may be open; else what is, is probed */
     notice_: function (isSuspended) {
-      var mine = link;
+      var mine = linked;
       var since = (lostAt = now());
       if (state !== OPEN) return;
       if (isSuspended) return dropLink();
-      if (!mine || !isLinked) return recover();
+      if (!mine) return recover();
       mine.send_(document(['ping']));
       after(PROBE_SECONDS, function () {
-        if (link === mine && heardAt < since) lose();
+        if (linked === mine && heardAt < since) lose();
       });
     },
   };

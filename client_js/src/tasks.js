@@ -7,28 +7,14 @@ var stop = scope.clearTimeout;
 /** @type {(() => void)[]} */
 var tasks = [];
 
-var post = createPost();
+// Not in Node, which it would keep from ending.
+var channel = !scope.setImmediate && scope.MessageChannel && new scope.MessageChannel();
+if (channel) channel.port1.onmessage = run;
 
 function run() {
   var task = tasks.shift();
   // An exception reaches the engine, as from any task; the next one has a task of its own.
   if (task) task();
-}
-
-/** @returns {() => void} asks for `run` in a task of its own */
-function createPost() {
-  // Node, which a MessageChannel would keep from ending; and IE 10.
-  if (scope.setImmediate) {
-    return function () {
-      scope.setImmediate(run);
-    };
-  }
-  var channel = scope.MessageChannel && new scope.MessageChannel();
-  if (channel) channel.port1.onmessage = run;
-  return function () {
-    if (channel) channel.port2.postMessage(0);
-    else start(run, 0);
-  };
 }
 
 /**
@@ -39,7 +25,9 @@ function createPost() {
  */
 export function queueTask(task) {
   tasks.push(task);
-  post();
+  if (channel) channel.port2.postMessage(0);
+  // IE 10 has that, too.
+  else (scope.setImmediate || start)(run, 0);
 }
 
 /**

@@ -1,8 +1,21 @@
 import { measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
-import { createTarget, define, dispatch, inherit, methods, parent } from './event-target.js';
+import {
+  CloseEvent,
+  CustomEvent,
+  Event,
+  MessageEvent,
+  createTarget,
+  define,
+  dispatch,
+  inherit,
+  invoke,
+  methods,
+  parent,
+} from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
+import { find, illegal, setState, stateOf } from './state.js';
 
 /** @typedef {import('./session.js').Session} Session */
 
@@ -13,7 +26,7 @@ import { createSession } from './session.js';
  * @property {string} url_ serialized, as `url` shows it
  * @property {string} origin_ of the URL, as events show it
  * @property {string} httpURL_ with its query, to which the requests go
- * @property {boolean} isOurs_ whether it is emulated where there is a native class
+ * @property {unknown} isOurs_ whether it is emulated where there is a native class
  * @property {() => import('./session.js').Carrier} getCarrier_
  * @property {() => void} onplain_ told when a plain native WebSocket was the right one
  */
@@ -28,6 +41,7 @@ import { createSession } from './session.js';
  * @property {string} binaryType_
  * @property {number} lateBytes_ given to send() after the close
  * @property {Record<string, any>} handlers_ by the types of their events
+ * @property {import('./event-target.js').Listener[]} listeners_ those of an EventTarget of ours
  * @property {(event: any) => void} listener_ calls the handlers
  * @property {number} [wasOpen_]
  * @property {Session} [session_]
@@ -39,12 +53,7 @@ var OPEN = 1;
 var CLOSING = 2;
 var CLOSED = 3;
 
-var STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'];
-
 var Symbol = scope.Symbol || {};
-
-/** Keeps the sockets' states; engines without it have them in a property. */
-var states = scope.WeakMap && new scope.WeakMap();
 
 /**
  * @param {string} name
@@ -59,13 +68,6 @@ function exception(name, value) {
     error.name = name;
     return error;
   }
-}
-
-/**
- * @returns {never}
- */
-function illegal() {
-  throw new TypeError('WebSocket');
 }
 
 /**
@@ -94,9 +96,15 @@ function toText(value) {
  */
 function toProtocols(protocols) {
   if (protocols === undefined) return [];
-  var isSequence = Object(protocols) === protocols && protocols[Symbol.iterator] != null;
-  if (isSequence) return scope.Array.from(protocols, toText);
-  return [].concat(protocols).map(toText);
+  // Read once.
+  var iterator = Object(protocols) === protocols ? protocols[Symbol.iterator] : null;
+  if (iterator == null) return [].concat(protocols).map(toText);
+  /** @type {any} */
+  var iterable = {};
+  iterable[Symbol.iterator] = function () {
+    return invoke(iterator, protocols);
+  };
+  return scope.Array.from(iterable, toText);
 }
 
 /**
@@ -133,14 +141,14 @@ export function createWebSocketClass(resolve, Native) {
     var protocols = toProtocols(arguments[1]);
     // Steps 1 to 3.
     var target = resolve(url);
-    var isForeign = Native && !(target && target.isOurs_);
-    var isSubclass = Object.getPrototypeOf(this) !== prototype;
-    if (isForeign && !(isSubclass && target)) return new Native(url, protocols);
     if (!target) throw exception('SyntaxError', url);
+    var isForeign = Native && !target.isOurs_;
+    var isSubclass = Object.getPrototypeOf(this) !== prototype;
+    if (isForeign && !isSubclass) return new Native(url, protocols);
     // Steps 4 and 5.
     protocols.forEach(function (protocol, index) {
       // A token, RFC 9110 section 5.6.2.
-      if (!/^[\w!#$%&'*+\-.^`|~]+$/.test(protocol) || protocols.indexOf(protocol) < index) {
+      if (!/^[\w!#-'*+.^`|~-]+$/.test(protocol) || protocols.indexOf(protocol) < index) {
         throw exception('SyntaxError', protocol);
       }
     });
@@ -151,13 +159,15 @@ export function createWebSocketClass(resolve, Native) {
   var prototype = inherit(WebSocket, createPrototype());
   Object.defineProperty(WebSocket, 'prototype', { value: prototype, writable: false });
   define(prototype, 'constructor', WebSocket);
+  toMethod(prototype, 'close');
+  toMethod(prototype, 'send');
   if (Symbol.toStringTag) {
     Object.defineProperty(prototype, Symbol.toStringTag, {
       value: 'WebSocket',
       configurable: true,
     });
   }
-  STATES.forEach(function (name, value) {
+  'CONNECTING OPEN CLOSING CLOSED'.split(' ').forEach(function (name, value) {
     var constant = { value: value, enumerable: true };
     Object.defineProperty(WebSocket, name, constant);
     Object.defineProperty(prototype, name, constant);
@@ -166,7 +176,7 @@ export function createWebSocketClass(resolve, Native) {
     // What was passed through to the native class is a WebSocket too.
     /** @this {any} */
     var isInstance = function (/** @type {any} */ value) {
-      var isOurs = Object.prototype.isPrototypeOf.call(this.prototype, value);
+      var isOurs = invoke(/** @type {any} */ (Object)[Symbol.hasInstance], this, value);
       return isOurs || (this.prototype === prototype && value instanceof Native);
     };
     define(WebSocket, Symbol.hasInstance, isInstance);
@@ -175,20 +185,22 @@ export function createWebSocketClass(resolve, Native) {
 }
 
 /**
- * @param {any} socket
- * @returns {State | undefined}
+ * Make a method of a getter or setter: of the functions of ES5 they alone have no [[Construct]], as
+ * those of Web IDL. Its place among the members is as it was.
+ *
+ * @param {any} prototype
+ * @param {string} name
  */
-function find(socket) {
-  return states ? states.get(socket) : socket && socket.state_;
-}
-
-/**
- * @param {any} socket
- * @returns {State}
- */
-function stateOf(socket) {
-  var state = find(socket);
-  return state || illegal();
+function toMethod(prototype, name) {
+  /** @type {any} */
+  var accessor = Object.getOwnPropertyDescriptor(prototype, name);
+  var method = accessor.get || accessor.set;
+  define(prototype, name, method);
+  try {
+    Object.defineProperty(method, 'name', { value: name });
+  } catch (error) {
+    // Before ES2015 it cannot be changed.
+  }
 }
 
 /** @returns {any} a prototype, with all members but the constants and the constructor */
@@ -259,8 +271,12 @@ function createPrototype() {
       if (state.plain_) state.plain_.binaryType = value;
     },
 
-    /** WebSockets Standard, section 3.1. Both arguments are optional: its `length` is 0. */
-    close: function () {
+    /**
+     * WebSockets Standard, section 3.1. Both arguments are optional: its `length` is 0.
+     *
+     * @returns {any} see `toMethod`
+     */
+    get close() {
       var state = stateOf(this);
       var code = arguments[0];
       var reason = arguments[1];
@@ -271,7 +287,7 @@ function createPrototype() {
         code = Math.round(given);
         if (code - given === 0.5) code -= code % 2;
       }
-      reason = reason === undefined ? '' : wellFormed(toText(reason));
+      reason = wellFormed(reason === undefined ? '' : toText(reason));
       // Step 1.
       if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
         throw exception('InvalidAccessError', code);
@@ -281,11 +297,12 @@ function createPrototype() {
         throw exception('SyntaxError', reason);
       }
       // Step 3.
-      if (state.readyState_ > OPEN) return;
+      if (state.readyState_ > OPEN) return undefined;
       state.readyState_ = CLOSING;
-      var data = hasCode ? [code].concat(reason || []) : [];
-      if (state.plain_) state.plain_.close.apply(state.plain_, data);
-      else /** @type {Session} */ (state.session_).close_(data);
+      var data = hasCode ? [code, reason] : [];
+      return state.plain_
+        ? state.plain_.close.apply(state.plain_, data)
+        : /** @type {Session} */ (state.session_).close_(data);
     },
 
     /**
@@ -293,7 +310,7 @@ function createPrototype() {
      *
      * @param {any} data
      */
-    send: function (data) {
+    set send(data) {
       var state = stateOf(this);
       if (!arguments.length) illegal();
       // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
@@ -310,7 +327,10 @@ function createPrototype() {
       if (!isBinary) data = wellFormed(toText(data));
       // Step 1.
       if (state.readyState_ === CONNECTING) throw exception('InvalidStateError', 'CONNECTING');
-      if (state.plain_) return state.plain_.send(data);
+      if (state.plain_) {
+        state.plain_.send(data);
+        return;
+      }
       // Step 2.
       var size = isBinary ? data.byteLength : measure(data, 0, Infinity).size_;
       if (isBlob) size = data.size;
@@ -367,13 +387,13 @@ function setHandler(socket, type, value) {
 
 /**
  * @param {any} blob
- * @param {(bytes: any) => void} done with nothing where it cannot be read
+ * @param {(bytes?: any) => void} done with nothing where it cannot be read
  */
 function readBlob(blob, done) {
   // Node has no FileReader, old engines have nothing else.
   if (blob.arrayBuffer)
     return blob.arrayBuffer().then(done, function () {
-      done(null);
+      done();
     });
   var reader = new scope.FileReader();
   reader.onloadend = function () {
@@ -399,22 +419,22 @@ function connect(socket, target, protocols, Native, isForeign) {
     binaryType_: 'blob',
     lateBytes_: 0,
     handlers_: {},
+    listeners_: [],
     listener_: function (event) {
       var handler = state.handlers_[event.type];
-      if (typeof handler === 'function' && handler.call(socket, event) === false) {
+      if (typeof handler === 'function' && invoke(handler, socket, event) === false) {
         event.preventDefault();
       }
     },
   };
-  if (states) states.set(socket, state);
-  else Object.defineProperties(socket, { state_: { value: state } });
+  setState(socket, state);
 
   /** @param {string} protocol */
   function opened(protocol) {
     if (state.readyState_ !== CONNECTING) return;
     state.readyState_ = state.wasOpen_ = OPEN;
     state.protocol_ = protocol;
-    dispatch(socket, 'open', '', {});
+    dispatch(socket, 'open', Event, {});
   }
 
   /**
@@ -424,7 +444,7 @@ function connect(socket, target, protocols, Native, isForeign) {
   function deliver(data, isBinary) {
     if (state.readyState_ !== OPEN) return;
     if (isBinary) data = toData(data, state.binaryType_);
-    dispatch(socket, 'message', 'MessageEvent', { data: data, origin: target.origin_ });
+    dispatch(socket, 'message', MessageEvent, { data: data, origin: target.origin_ });
   }
 
   /**
@@ -436,20 +456,16 @@ function connect(socket, target, protocols, Native, isForeign) {
   function closed(code, reason, wasClean, isFailed) {
     if (state.readyState_ === CLOSED) return;
     state.readyState_ = CLOSED;
-    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', '', {});
+    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', Event, {});
     var init = { code: code, reason: reason, wasClean: wasClean };
-    dispatch(socket, 'close', 'CloseEvent', init);
+    dispatch(socket, 'close', CloseEvent, init);
   }
 
-  /**
-   * @param {string} name
-   * @param {string} previous
-   * @param {string} reason
-   */
-  function changed(name, previous, reason) {
-    dispatch(socket, 'emulation:transport', 'CustomEvent', {
-      detail: { transport: name, previous: previous, reason: reason },
-      transport: name,
+  /** @param {import('./session.js').Detail} detail */
+  function changed(detail) {
+    dispatch(socket, 'emulation:transport', CustomEvent, {
+      detail: detail,
+      transport: detail.transport,
     });
   }
 

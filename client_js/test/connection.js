@@ -13,8 +13,10 @@ function record({ limits, credit }) {
   const connection = createConnection({
     onmessage_: (data, isBinary) =>
       told.messages.push(isBinary ? ['b', Buffer.from(data).toString('base64')] : data),
-    onclose_: (code, reason) => (told.close = [code, reason]),
-    onfail_: () => told.failed++,
+    onclose_: (code, reason, isFailed) => {
+      if (isFailed) told.failed++;
+      else told.close = [code, reason];
+    },
   });
   const [bytes, frames] = credit ?? [limits.window_bytes, limits.window_frames];
   connection.open_({ bytes, frames, message: limits.max_message_size });

@@ -434,6 +434,48 @@ test('a listener of old engines may be there once', async (t) => {
   socket.close();
 });
 
+test('a function that listens is called itself, whatever it has, in old engines', async (t) => {
+  const page = createPage(createServer(), { isOld: true });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  const calls = [];
+  for (const name of ['call', 'apply', 'handleEvent']) {
+    const create = (what) =>
+      Object.assign((event) => calls.push(what + event.type), { [name]: () => calls.push(name) });
+    socket.addEventListener('message', create('listener of '));
+    socket.onmessage = create('handler of ');
+    socket.dispatchEvent({ type: 'message' });
+    assert.deepEqual(calls.sort(), [
+      'handler of message',
+      ...Array(calls.length - 1).fill('listener of message'),
+    ]);
+    calls.length = 0;
+  }
+  assert.throws(() => page.WebSocket.prototype.addEventListener.call({}, 'open', () => {}), {
+    name: 'TypeError',
+  });
+  socket.close();
+});
+
+for (const isOld of [false, true]) {
+  test(`the members stand in the order of the standard ${isOld ? 'in old engines' : ''}`, (t) => {
+    const page = createPage(createServer(), { isOld });
+    t.after(page.leave);
+    const { prototype } = page.WebSocket;
+    const members = `url readyState bufferedAmount onopen onerror onclose extensions protocol onmessage
+      binaryType close send`;
+    assert.deepEqual(Object.keys(prototype).slice(0, 12), members.split(/\s+/));
+    for (const [name, length] of Object.entries({ close: 0, send: 1 })) {
+      const { value, ...flags } = Object.getOwnPropertyDescriptor(prototype, name);
+      assert.deepEqual(flags, { writable: true, enumerable: true, configurable: true });
+      assert.equal(value.length, length);
+      assert.ok(!('prototype' in value));
+      assert.throws(() => new value(1000), /is not a constructor/);
+      if (!isOld) assert.equal(value.name, name);
+    }
+  });
+}
+
 test('URLs of others, and above the path of the script, go to the native class', (t) => {
   class Native {
     constructor(...args) {

@@ -98,15 +98,6 @@ BLOCKED_THREAD = """async (Class, token) => {
 
 SOURCE_TEXT = """(Class) => /native code/.test(Class) && /native code/.test(Class.prototype.send)"""
 
-CONSTRUCTORS = """(Class) => {
-    try {
-        Reflect.construct(Object, [], Class.prototype.send);
-        return 'a constructor';
-    } catch (error) {
-        return error.name;
-    }
-}"""
-
 NEW_TARGET = """(Class) => {
     try {
         const socket = Reflect.construct(Class, ['/echo'], Object);
@@ -117,12 +108,6 @@ NEW_TARGET = """(Class) => {
 }"""
 
 OWN_SYMBOLS = """(Class) => Object.getOwnPropertySymbols(Class).length"""
-
-ITERATOR = """(Class) => {
-    let count = 0;
-    new Class('/echo', { get [Symbol.iterator]() { count++; return [][Symbol.iterator]; } });
-    return count;
-}"""
 
 # A frame whose class is like the one that is looked at.
 FRAME = """
@@ -170,10 +155,8 @@ DIFFERENCES: dict[str, tuple[str, Any, Any]] = {
     "Content Security Policy": (CONTENT_SECURITY_POLICY, "error", "open"),
     "blocked thread": (BLOCKED_THREAD, True, False),
     "source text": (SOURCE_TEXT, True, False),
-    "methods as constructors": (CONSTRUCTORS, "TypeError", "a constructor"),
     "new.target": (NEW_TARGET, [True], "TypeError"),
     "own symbols": (OWN_SYMBOLS, 0, 1),
-    "iterator": (ITERATOR, 1, 2),
     "realms": (REALMS, 0, "TypeError"),
     "removed frame": (REMOVED_FRAME, 3, 1),
     "storage": (STORAGE, False, True),

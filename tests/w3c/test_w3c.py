@@ -56,9 +56,11 @@ DEFECTS: dict[str, set[str]] = {
         'url: ""',
         # An iterator that is null is as if it were absent (ECMA-262, GetMethod).
         "protocols: an iterator that is null",
+        "the iterator of the protocols is read once, and called on them",
     },
     "webkitgtk": {
         *CLAMP,
+        "the iterator of the protocols is read once, and called on them",
         UNCHOSEN,
         'a server that chooses what it was not offered: "A"',
         # Nothing is looked at behind an absent code.

@@ -6,15 +6,15 @@ import { scope } from '../scope.js';
  *
  * @typedef {object} Transport
  * @property {string} verb_ of its attach
- * @property {boolean} isBinary_ the form of what comes down
+ * @property {any} [isBinary_] the form of what comes down
  * @property {unknown} isSupported_ a feature test, never the user agent
  */
 
 /** @type {Record<string, Transport>} */
 export var transports = {
   stream: { verb_: 'stream', isBinary_: true, isSupported_: hasByteStream },
-  sse: { verb_: 'ticket', isBinary_: false, isSupported_: scope.EventSource },
-  'xhr-stream': { verb_: 'stream', isBinary_: false, isSupported_: hasTextStream },
+  sse: { verb_: 'ticket', isSupported_: scope.EventSource },
+  'xhr-stream': { verb_: 'stream', isSupported_: hasTextStream },
   poll: { verb_: 'poll', isBinary_: hasBinary, isSupported_: true },
 };
 

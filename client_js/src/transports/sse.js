@@ -15,10 +15,8 @@ export function listen(url, ondata, onend) {
   source.onmessage = function (/** @type {MessageEvent} */ event) {
     ondata(event.data + '\n');
   };
-  source.onerror = function () {
-    // It is closed: its own reconnecting knows nothing of our numbers.
-    onend(0);
-  };
+  // It is closed: its own reconnecting knows nothing of our numbers.
+  source.onerror = onend;
   return function () {
     source.close();
   };

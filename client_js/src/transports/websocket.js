@@ -45,7 +45,7 @@ export function fromMessage(data) {
 export function toMessage(frame) {
   var data = frame.data_;
   if (frame.type_ >= CLOSE) return '\0' + toJSON(toElement(frame));
-  if (typeof data === 'string') return data[0] === '\0' ? '\0' + data : data;
+  if (data.charAt) return data[0] === '\0' ? '\0' + data : data;
   // Old engines send no views, and this may be one of a part.
   return new Uint8Array(data).buffer;
 }

@@ -199,6 +199,23 @@ testEach('protocols that cannot be converted', [{ [Symbol.iterator]: 1 }, [Symbo
   throwsTypeError(() => new WebSocket('/echo', value))
 );
 
+test('the iterator of the protocols is read once, and called on them', async () => {
+  const seen = [];
+  const protocols = {
+    get [Symbol.iterator]() {
+      seen.push('read');
+      const iterator = function () {
+        seen.push(this === protocols);
+        return ['a', 'b'][Symbol.iterator]();
+      };
+      iterator.call = () => seen.push('own call');
+      return iterator;
+    },
+  };
+  equal((await open('/first', protocols)).protocol, 'a');
+  same(seen, ['read', true]);
+});
+
 test('a symbol is no protocol', () => throwsTypeError(() => new WebSocket('/echo', Symbol('x'))));
 
 test('protocols are looked at before the socket is made', () => {

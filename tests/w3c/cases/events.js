@@ -200,6 +200,17 @@ testEach('a handler is called with the event', HANDLERS, (name) => {
   equal(calls[0][1], event);
 });
 
+testEach('a handler that has other methods', ['call', 'apply', 'handleEvent'], (name) => {
+  const socket = create('/echo');
+  const seen = [];
+  socket.onmessage = function (event) {
+    seen.push(this === socket, event.type);
+  };
+  socket.onmessage[name] = () => seen.push(name);
+  socket.dispatchEvent(new Event('message'));
+  same(seen, [true, 'message']);
+});
+
 test('an object that cannot be called is not', async () => {
   const errors = await uncaught(() => {
     const socket = create('/echo');
@@ -402,6 +413,18 @@ test('an object with handleEvent', () => {
   listener.handleEvent = (event) => seen.push(`later ${event.type}`);
   socket.dispatchEvent(new Event('message'));
   same(seen, [true, 'message', 'later message']);
+});
+
+testEach('a listener that has other methods', ['call', 'apply', 'handleEvent'], (name) => {
+  const socket = create('/echo');
+  const seen = [];
+  function listener(event) {
+    seen.push(this === socket, event.type);
+  }
+  listener[name] = () => seen.push(name);
+  socket.addEventListener('message', listener);
+  socket.dispatchEvent(new Event('message'));
+  same(seen, [true, 'message']);
 });
 
 test('an object without handleEvent does not keep the next listener from its call', async () => {

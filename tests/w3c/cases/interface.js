@@ -116,6 +116,14 @@ testEach('an operation', Object.keys(OPERATIONS), (name) => {
   hasSignature(descriptor.value, name, OPERATIONS[name]);
 });
 
+testEach('an operation is no constructor', Object.keys(OPERATIONS), (name) => {
+  const socket = create('/echo');
+  equal('prototype' in socket[name], false);
+  throwsTypeError(() => new socket[name](1000));
+  throwsTypeError(() => Reflect.construct(Object, [], socket[name]));
+  throwsTypeError(() => class extends socket[name] {});
+});
+
 testEach('an operation is of the prototype', Object.keys(OPERATIONS), (name) => {
   const socket = create('/echo');
   const original = socket[name];

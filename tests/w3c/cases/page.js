@@ -166,14 +166,18 @@ testInDocument('an event pagehide of the page itself', async () => {
 });
 
 testInDocument('classes and functions that the page replaces', async () => {
-  const names = ['Event', 'setTimeout', 'clearTimeout', 'setInterval', 'fetch'];
+  const events = ['Event', 'MessageEvent', 'CloseEvent', 'CustomEvent'];
+  const names = [...events, 'setTimeout', 'clearTimeout', 'setInterval', 'fetch'];
   const before = names.map((name) => self[name]);
   for (const name of names) self[name] = () => {};
   try {
     const socket = create('/echo');
-    await new Promise((resolve) => (socket.onopen = resolve));
+    const told = (type) => new Promise((resolve) => (socket[`on${type}`] = resolve));
+    await told('open');
     socket.send('x');
-    equal((await new Promise((resolve) => (socket.onmessage = resolve))).data, 'x');
+    equal((await told('message')).data, 'x');
+    socket.close(4000);
+    equal((await told('close')).code, 4000);
   } finally {
     names.forEach((name, i) => (self[name] = before[i]));
   }
