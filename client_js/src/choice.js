@@ -54,9 +54,9 @@ export function createChoice(wanted, isSupported, origin) {
     return wanted.indexOf(name) < 0
       ? 'not in the settings'
       : !isSupported(name)
-        ? 'not in this engine'
+        ? 'not in the engine'
         : names.indexOf(name) < 0
-          ? 'not on this server'
+          ? 'not on the server'
           : reasons[name] || (isGood(name) ? 'untried' : 'failed lately');
   }
 

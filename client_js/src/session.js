@@ -42,7 +42,7 @@ import { createLink } from './transports/websocket.js';
  * @property {(protocol: string) => void} onopen_
  * @property {(data: any, isBinary: boolean) => void} onmessage_
  * @property {(code: number, reason: string, wasClean: boolean, isFailed: boolean) => void} onclose_
- *   once
+ *   the first time counts
  * @property {(detail: Detail) => void} ontransport_
  * @property {(isSure: boolean) => void} onplain_ nothing of ours answers: it may be a plain WebSocket;
  *   of failed upgrades alone nobody knows why
@@ -67,9 +67,6 @@ var CLOSE_SECONDS = 10;
 // A close that is not answered by then may be one whose answer stands still on the way: sooner than
 // a silence is noticed, it is asked for on a new connection.
 var CLOSE_AGAIN_SECONDS = 3;
-
-// How soon it is seen that what was sent on a native socket has left the page.
-var PASS_SECONDS = 0.005;
 
 // What lives no longer, so many times on end, does not work.
 var BRIEF_SECONDS = 0.5;
@@ -113,8 +110,6 @@ export function createSession(url, protocols, Native, carrier, sink) {
   // The same where it is the home.
   /** @type {Link | undefined} */
   var linked;
-  /** @type {unknown} */
-  var isPassing;
   var dialedAt = 0;
   var hasResumed = false;
   var lostAt = 0;
@@ -154,12 +149,13 @@ export function createSession(url, protocols, Native, carrier, sink) {
    * @param {boolean} [isFailed] natively that is an `error`, even of a socket that was open
    */
   function end(code, reason, isFailed) {
-    if (endedAt) return;
     endedAt = now();
+    // What is told first counts. It may wait for `opened`, and the page closes the socket before that.
     tell(sink.onclose_, code, reason, code !== 1006, isFailed);
   }
 
   function dropLink() {
+    pass();
     if (link) link.close_();
     link = linked = undefined;
     isProved = false;
@@ -198,9 +194,12 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function ask(seconds) {
     isAsked = true;
-    after(seconds, function () {
+    function go() {
       if (state === OPENING && !isProved) carrier.ask_(session);
-    });
+    }
+    // In a hidden page a timer takes a second, and later a minute.
+    if (seconds) after(seconds, go);
+    else queueTask(go);
   }
 
   /** @param {any[]} opened */
@@ -414,9 +413,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** Count no more what has left the page, which no event tells. */
   function pass() {
-    isPassing = linked && linked.socket_.bufferedAmount;
-    if (isPassing) after(PASS_SECONDS, pass);
-    else if (linked) connection.pass_();
+    if (linked && !linked.socket_.bufferedAmount) connection.pass_();
   }
 
   /** Send what there is to say, on a native socket at once. */
@@ -426,10 +423,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     if (!linked) return;
     /** @type {Frame | null} */
     var frame;
-    while ((frame = connection.next_(PART_SIZE))) {
-      linked.send_(frame);
-      if (!isPassing) pass();
-    }
+    while ((frame = connection.next_(PART_SIZE))) linked.send_(frame);
     if (connection.owesAck_()) sendAck();
     settle();
   }
@@ -459,6 +453,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
     answered_: answered,
     fail_: fail,
     flush_: flush,
+    pass_: pass,
     settle_: settle,
 
     /**

@@ -16,6 +16,7 @@ import {
 import { scope } from './scope.js';
 import { createSession } from './session.js';
 import { find, illegal, setState, stateOf } from './state.js';
+import { queueNext } from './tasks.js';
 
 /** @typedef {import('./session.js').Session} Session */
 
@@ -219,7 +220,9 @@ function createPrototype() {
     get bufferedAmount() {
       var state = stateOf(this);
       if (state.plain_) return state.plain_.bufferedAmount;
-      return state.lateBytes_ + /** @type {Session} */ (state.session_).connection_.buffered_;
+      var session = /** @type {Session} */ (state.session_);
+      session.pass_();
+      return state.lateBytes_ + session.connection_.buffered_;
     },
 
     get onopen() {
@@ -454,11 +457,19 @@ function connect(socket, target, protocols, Native, isForeign) {
    * @param {boolean} [isFailed] whether the page failed it; an open one that is lost was not failed
    */
   function closed(code, reason, wasClean, isFailed) {
+    function close() {
+      var init = { code: code, reason: reason, wasClean: wasClean };
+      dispatch(socket, 'close', CloseEvent, init);
+    }
+
     if (state.readyState_ === CLOSED) return;
+    // The page closed it while its `open` was on its way, and the server has closed it well.
+    if (wasClean && !state.wasOpen_) return closed(1006, '', false);
     state.readyState_ = CLOSED;
-    if (isFailed || !state.wasOpen_) dispatch(socket, 'error', Event, {});
-    var init = { code: code, reason: reason, wasClean: wasClean };
-    dispatch(socket, 'close', CloseEvent, init);
+    if (!isFailed && state.wasOpen_) return close();
+    // They come in one task, with a microtask checkpoint in between.
+    queueNext(close);
+    dispatch(socket, 'error', Event, {});
   }
 
   /** @param {import('./session.js').Detail} detail */

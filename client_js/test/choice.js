@@ -25,7 +25,7 @@ test('it says why the better transports are not used', () => {
   );
   choice.restrict_(['websocket', 'stream', 'sse', 'poll']);
   const others =
-    '; no stream: not in this engine; no sse: not in the settings; no xhr-stream: not on this server';
+    '; no stream: not in the engine; no sse: not in the settings; no xhr-stream: not on the server';
   assert.equal(choice.explain_('poll'), `; no websocket: untried${others}`);
   remember(`${origin} websocket`);
   assert.equal(choice.explain_('poll'), `; no websocket: failed lately${others}`);

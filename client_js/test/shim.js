@@ -264,6 +264,36 @@ test('no timer runs in a zone, which would never be stable', async (t) => {
   assert.equal(count, 0);
 });
 
+test('no timer of no seconds is waited for, which takes a second or a minute in a hidden page', async (t) => {
+  const waits = [];
+  const before = (page) => {
+    const { setTimeout } = page;
+    page.setTimeout = (task, ms) => waits.push(ms) && setTimeout(task, ms);
+    page.setImmediate = setImmediate;
+  };
+  const page = createPage(createServer(), { before });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  socket.send('a');
+  await next(socket, 'message');
+  assert.ok(!waits.includes(0), `timers of ${waits}`);
+});
+
+test('a clock that jumps when a page replaces it ends no socket', async (t) => {
+  const before = (page) => (page.performance = { now: () => performance.now() });
+  const page = createPage(createServer(), { before });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  page.performance.now = () => performance.now() + 3600_000;
+  socket.onclose = () => assert.fail('it was closed');
+  // The shim looks once a second what has become of its requests.
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  socket.send('a');
+  assert.equal((await next(socket, 'message')).data, 'a');
+});
+
 test('the requests of a carrier go to the path, without the query of its first socket', async (t) => {
   const server = createServer();
   const page = createPage(server);

@@ -239,7 +239,7 @@ async def test_console_says_nothing_of_a_query(
 
 ABSENT: dict[str, tuple[dict[str, Any], str]] = {
     "not in the settings": ({"transports": ["stream", "poll"]}, ""),
-    "not in this engine": ({"missing": ["WebSocket"]}, ""),
+    "not in the engine": ({"missing": ["WebSocket"]}, ""),
     "failed lately": ({}, "localStorage[`emulation:${location.origin} websocket`] = Date.now();"),
 }
 
@@ -263,7 +263,7 @@ async def test_console_says_that_the_server_allows_no_native_websocket(
     # The socket that opens is not told before: the next one is.
     async with debugging(browser, url, transports=["poll", "websocket"]) as (page, lines):
         await page.evaluate(DEBUG, "/echo")
-        assert any("; no websocket: not on this server" in line for line in lines), lines
+        assert any("; no websocket: not on the server" in line for line in lines), lines
 
 
 async def test_only_a_native_websocket_and_no_such_class(
@@ -286,7 +286,7 @@ async def test_only_a_native_websocket_and_no_such_class(
             }"""
         )
         assert [type for type, _ in seen] == ["error", "close"]
-        assert any("no transport; no websocket: not in this engine" in line for line in lines), (
+        assert any("no transport; no websocket: not in the engine" in line for line in lines), (
             lines
         )
         assert requests == []

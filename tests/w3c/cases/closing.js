@@ -322,3 +322,16 @@ test('the attributes of a socket that is closed', async () => {
   equal(socket.extensions, extensions);
   equal(socket.binaryType, 'arraybuffer');
 });
+
+test('what is closed before it is open fails, whatever was on its way', async () => {
+  for (let count = 0; count < 8; count++) {
+    const socket = create('/first?close=4001');
+    let isFailed = false;
+    socket.onerror = () => (isFailed = true);
+    const end = next(socket, 'close');
+    const late = performance.now() + count;
+    while (performance.now() < late) await task();
+    if (socket.readyState === 0) socket.close();
+    same(told(await end), isFailed ? [1006, '', false] : [4001, '', true]);
+  }
+});

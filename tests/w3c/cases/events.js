@@ -96,6 +96,16 @@ test('error and close come in one task', async () => {
   same(seen, ['error', 'close']);
 });
 
+test('microtasks run between error and close', async () => {
+  const socket = create('/refuse');
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = reject;
+  }).catch(() => null);
+  equal(socket.readyState, 3);
+  equal((await next(socket, 'close')).code, 1006);
+});
+
 test('no event comes behind close', async () => {
   const socket = await open('/echo');
   const types = record(socket);

@@ -313,6 +313,15 @@ for (const [what, data, size] of [
   });
 }
 
+test('bufferedAmount is 0 when the server has answered', async () => {
+  const socket = await open('/echo');
+  for (let count = 0; count < 20; count++) {
+    socket.send('x'.repeat(100));
+    await next(socket, 'message');
+    equal(socket.bufferedAmount, 0, `after ${count + 1}`);
+  }
+});
+
 test('bufferedAmount does not fall in a task or in its microtasks', async () => {
   const socket = await open('/echo');
   const bytes = new Uint8Array(100000);
