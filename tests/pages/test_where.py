@@ -286,7 +286,5 @@ async def test_only_a_native_websocket_and_no_such_class(
             }"""
         )
         assert [type for type, _ in seen] == ["error", "close"]
-        assert any("no transport; no websocket: not in the engine" in line for line in lines), (
-            lines
-        )
+        assert any("no transport; no websocket: not in the engine" in line for line in lines), lines
         assert requests == []
