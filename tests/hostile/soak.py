@@ -74,10 +74,15 @@ class Outcome:
     memory: list[Memory] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
+    @property
+    def age(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started
+
     def tell(self, what: str, detail: object = "") -> None:
         self.counts[what] += 1
         if detail:
-            print(f"{what} after {time.monotonic() - self.started:.0f} s: {detail!r}", flush=True)
+            print(f"{what} after {self.age:.0f} s: {detail!r}", flush=True)
 
 
 def modes(transport: str | None) -> list[str]:
@@ -168,11 +173,10 @@ async def page(url: str, outcome: Outcome, stack: AsyncExitStack) -> None:
 
 async def watch(server: Server, outcome: Outcome) -> None:
     """Note the resident memory of the server, and how many blocks its objects take."""
-    started = time.monotonic()
     async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         while True:
             blocks = (await client.get(f"{server.url}/state")).json()["blocks"]
-            outcome.memory.append(Memory(time.monotonic() - started, resident(server), blocks))
+            outcome.memory.append(Memory(outcome.age, resident(server), blocks))
             await asyncio.sleep(SAMPLE)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 
@@ -31,7 +30,6 @@ async def conversation(websocket: WebSocket) -> None:
 
 async def tell_state(request: Request) -> JSONResponse:
     """Tell how often the application was started, and how much there is of Python's objects."""
-    gc.collect()
     return JSONResponse({"starts": starts, "blocks": sys.getallocatedblocks()})
 
 
