@@ -186,6 +186,40 @@ def say(number: int, message: str = "hello") -> tuple[Frame, ...]:
 # --- Each kind of answer --------------------------------------------------------------------------
 
 
+def answered(name: str, verb: str, *frames: Frame, more: bytes = SAME) -> None:
+    """Add a talk of one request."""
+
+    async def held(site: Site) -> Connection:
+        connection = await site.opened()
+        await connection.feed(site.request(verb, *frames, more=more))
+        return connection
+
+    TALKS[name] = held
+
+
+def parked(name: str, verb: str, other: str, *frames: Frame) -> None:
+    """Add a talk of one request that waits, and of another one that gives it an answer."""
+
+    async def held(site: Site) -> Connection:
+        connection = await site.opened()
+        await connection.feed(site.request(verb, section(1)))
+        await site.connect().feed(site.request(other, *frames))
+        await connection.settle()
+        return connection
+
+    TALKS[name] = held
+
+
+answered("an_upload", "send", *say(1))
+answered("an_upload_across_origins", "send", *say(1), more=CROSS)
+answered("an_upload_that_is_answered_with_frames", "send", section(7))
+answered("a_ticket", "ticket", section(1))
+answered("last_words", "bye", section(1), document("last", 0))
+parked("a_parked_poll", "poll", "send", *say(1))
+parked("a_stream", "stream", "send", *say(1), *say(2))
+parked("a_stream_that_is_displaced", "stream", "stream", section(1))
+
+
 @talk
 async def an_open(site: Site) -> Connection:
     connection = site.connect()
@@ -197,27 +231,6 @@ async def an_open(site: Site) -> Connection:
 async def an_open_across_origins(site: Site) -> Connection:
     connection = site.connect()
     await connection.feed(site.open(more=CROSS))
-    return connection
-
-
-@talk
-async def an_upload(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("send", *say(1)))
-    return connection
-
-
-@talk
-async def an_upload_across_origins(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("send", *say(1), more=CROSS))
-    return connection
-
-
-@talk
-async def an_upload_that_is_answered_with_frames(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("send", section(7)))
     return connection
 
 
@@ -238,51 +251,10 @@ async def a_poll(site: Site) -> Connection:
 
 
 @talk
-async def a_parked_poll(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("poll", section(1)))
-    await site.connect().feed(site.request("send", *say(1)))
-    await connection.settle()
-    return connection
-
-
-@talk
 async def a_parked_poll_with_a_long_body(site: Site) -> Connection:
     connection = await site.opened()
     await connection.feed(site.request("poll", section(1), document("unknown", "x" * 70_000)))
     assert not connection.transport.written
-    return connection
-
-
-@talk
-async def a_stream(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("stream", section(1)))
-    await site.connect().feed(site.request("send", *say(1), *say(2)))
-    await connection.settle()
-    return connection
-
-
-@talk
-async def a_stream_that_is_displaced(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("stream", section(1)))
-    await site.connect().feed(site.request("stream", section(1)))
-    await connection.settle()
-    return connection
-
-
-@talk
-async def a_ticket(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("ticket", section(1)))
-    return connection
-
-
-@talk
-async def last_words(site: Site) -> Connection:
-    connection = await site.opened()
-    await connection.feed(site.request("bye", section(1), document("last", 0)))
     return connection
 
 
