@@ -38,7 +38,7 @@ class Misuse:
         level = _LEVELS.get(error.status)
         if level is None:
             return
-        before = self._lines.is_due(error.status, client, now)
+        before = self._lines.note(error.status, client, now)
         if before is None:
             return
         logger.log(

@@ -180,7 +180,7 @@ class Registry:
         self, setting: str, error: RemoteProtocolError, whose: str = ""
     ) -> RemoteProtocolError:
         """Log which limit keeps pages waiting, once a minute; return the error."""
-        if self._lines_of_limits.is_due(setting, "", self.loop.time()) is not None:
+        if self._lines_of_limits.note(setting, "", self.loop.time()) is not None:
             logger.warning(
                 "Refused a socket%s: %s = %d is reached; its page tries again for a while. To admit"
                 " more, raise it in Config. (Said once in %d s.)",

@@ -19,10 +19,10 @@ class Seldom:
     def __init__(self) -> None:
         self._kinds: dict[Hashable, _Kind] = {}
 
-    def is_due(self, kind: Hashable, client: str, now: float) -> tuple[int, int] | None:
-        """Return of how many before nothing was said, and of how many clients these were.
+    def note(self, kind: Hashable, client: str, now: float) -> tuple[int, int] | None:
+        """Note one of this kind; None where a line about the kind was said just before.
 
-        None where a line of this kind was said just before: this one is counted, then.
+        Else a line is due: return of how many before it nothing was said, and of how many clients.
         """
         known = self._kinds.get(kind)
         if known is not None and now < known.silent_until:

@@ -26,7 +26,7 @@ class Refusals:
     def note(self, scope: Scope, level: int, kind: Hashable, text: str, *values: object) -> None:
         """Note a refusal, and log it unless one of its kind was logged just before."""
         client = scope["client"][0] if scope.get("client") else "an unknown address"
-        before = self._lines.is_due(kind, client, time.monotonic())
+        before = self._lines.note(kind, client, time.monotonic())
         if before is not None:
             end = " (to %s; said once in %d s; %d more before, of %d clients)"
             logger.log(level, text + end, *values, client, SILENCE, *before)
