@@ -139,7 +139,8 @@ class WebSocketEmulation:
             if scope["method"] == "OPTIONS":
                 await exchange.drain()
                 asked = exchange.header(b"access-control-request-headers")
-                await exchange.answer(204, preflight(marker.verb, decision.origin, asked))
+                headers = preflight(marker.verb, decision.origin, asked)
+                await exchange.answer(204, headers, are_ours=False)
                 return
             check_method(marker.verb, scope["method"])
             if marker.verb == "open":

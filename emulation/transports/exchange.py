@@ -221,7 +221,7 @@ class Exchange:
     ) -> None:
         """Send a whole answer; raises ClientGone.
 
-        Headers of the application are looked at by the server: they are not all ours.
+        Headers in which somebody else has a say are looked at by the server: they are not all ours.
         """
         try:
             if are_ours and answer_at_once(self.send, status, headers, body):
