@@ -3,6 +3,7 @@ import { scope } from './scope.js';
 export var hasTypedArrays = scope.Uint8Array;
 
 var encoder = scope.TextEncoder && new scope.TextEncoder();
+// Of UTF-8, where nothing else is said.
 var decoder =
   scope.TextDecoder && new scope.TextDecoder(undefined, { fatal: true, ignoreBOM: true });
 
@@ -70,6 +71,7 @@ export function measure(text, start, limit) {
   var size = 0;
   for (var i = start; i < text.length; i++) {
     var code = text.charCodeAt(i);
+    // A high surrogate, 0xd800 to 0xdbff.
     var isHigh = code >> 10 === 0xd800 >> 10;
     var bytes = isHigh ? 4 : code > 0x7ff ? 3 : code > 0x7f ? 2 : 1;
     if (size + bytes > limit) break;
