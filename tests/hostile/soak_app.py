@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 
@@ -28,15 +29,22 @@ async def conversation(websocket: WebSocket) -> None:
     await numbered(websocket)
 
 
-async def tell_state(request: Request) -> JSONResponse:
-    """Tell how often the application was started, and how much there is of Python's objects."""
-    return JSONResponse({"starts": starts, "blocks": sys.getallocatedblocks()})
+async def tell_starts(request: Request) -> JSONResponse:
+    """Tell how often the application was started."""
+    return JSONResponse(starts)
+
+
+async def collect(request: Request) -> JSONResponse:
+    """Collect what Python's objects no longer need, and tell how many blocks they take."""
+    gc.collect()
+    return JSONResponse(sys.getallocatedblocks())
 
 
 app = Starlette(
     routes=[
         Route("/", page),
-        Route("/state", tell_state),
+        Route("/starts", tell_starts),
+        Route("/collect", collect, methods=["POST"]),
         WebSocketRoute("/numbered", conversation),
     ],
     # What is silent has to be missed several times in the life of a session.
