@@ -448,25 +448,12 @@ async def _run_lab(lab: Lab, turns: list[tuple[str, dict[str, object]]], seconds
     logger = logging.getLogger("emulation_server.lab")
     lab.set_mode(turns[0][0], **turns[0][1])
     async with lab:
-        logger.info("listening on %s", lab.url)
-        printing = asyncio.create_task(_print_requests(lab))
-        try:
-            for mode, options in itertools.islice(itertools.cycle(turns), 1, None):
-                await asyncio.sleep(seconds)
-                if len(turns) > 1:
-                    lab.set_mode(mode, **options)
-                    logger.info("now %s", mode)
-        finally:
-            printing.cancel()
-
-
-async def _print_requests(lab: Lab) -> None:
-    seen = 0
-    while True:
-        await asyncio.sleep(0.5)
-        for entry in lab.log[seen:]:
-            print(entry, flush=True)
-        seen = len(lab.log)
+        logger.info("listening on %s as %s", lab.url, turns[0][0])
+        for mode, options in itertools.islice(itertools.cycle(turns), 1, None):
+            await asyncio.sleep(seconds)
+            if len(turns) > 1:
+                lab.set_mode(mode, **options)
+                logger.info("now %s", mode)
 
 
 def _show_version(is_wanted: bool) -> None:

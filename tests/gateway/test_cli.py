@@ -215,10 +215,11 @@ async def test_several_backends(servers: Servers) -> None:
 @pytest.mark.integration
 async def test_lab(servers: Servers) -> None:
     to = servers.get("tests.apps.emulated.starlette_app:app").url.removeprefix("http://")
-    with processes.lab("strip", to) as (url, _), anyio.fail_after(TIMEOUT):
+    with processes.lab("strip", to) as (url, log), anyio.fail_after(TIMEOUT):
         async with connect(url + "/echo", "stream") as socket:
             await socket.send("hello")
             assert await socket.receive() == "hello"
+        await anyio.to_thread.run_sync(log.wait_for, r"POST /echo\?emulation=send\.\S+: 204, ")
 
 
 @pytest.mark.integration

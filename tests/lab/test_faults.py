@@ -150,8 +150,10 @@ async def test_stall_lets_some_bytes_pass_and_then_nothing(origin: Origin) -> No
 
 async def test_stall_upwards_never_finishes_the_upload(origin: Origin) -> None:
     async with Lab(origin.address, "stall", after=2, direction="up") as lab:
-        await nothing(post(lab, "/echo", b"body"))
+        upload = asyncio.create_task(post(lab, "/echo", b"body"))
+        await until(lambda: lab.counts["stalled"] == 1)
         assert lab.log[0].sent == 2
+        await nothing(upload)
     assert origin.state.seen == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -79,6 +80,36 @@ async def test_the_log_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatc
         for number in range(3):
             await get(lab, f"/{number}")
         assert [entry.request for entry in lab.log] == ["GET /1", "GET /2"]
+
+
+async def test_each_request_is_told_of_in_a_line_without_its_secrets(
+    origin: Origin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "emulation_server.lab")
+    async with Lab(origin.address, "duplicate") as lab:
+        await post(lab, "/echo?token=hidden", b"four")
+        await get(lab, "/number?token=hidden&emulation=sse.a-public_key.hidden")
+        lab.set_mode("truncate")
+        await get(lab, "/number")
+    told = [re.sub(r"\d+\.\d\d s", "0.01 s", line) for line in caplog.messages]
+    assert told == [
+        "POST /echo: 200, delivered 2 times, 8 bytes up and 4 down in 0.01 s, duplicated",
+        "GET /number?emulation=sse.a-public_key: 200, 0 bytes up and 1 down in 0.01 s",
+        "GET /number: 200, 0 bytes up and 0 down in 0.01 s, truncated",
+    ]
+
+
+async def test_a_server_that_is_not_there_is_told_of(
+    origin: Origin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "emulation_server.lab")
+    with socket.socket() as bound:  # but not listening
+        bound.bind(("127.0.0.1", 0))
+        async with Lab(bound.getsockname()) as lab:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await get(lab, "/")
+    assert "GET /: no answer, delivered 0 times" in caplog.text
+    assert "the server cannot be reached" in caplog.text
 
 
 async def test_a_body_too_large_to_keep_is_refused(

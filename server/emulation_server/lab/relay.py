@@ -8,6 +8,7 @@ not mean. Bodies pass live, piece by piece; after a 101 the bytes of a tunnel do
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
@@ -21,6 +22,9 @@ import h11
 from .wire import LINGER, Answer, Body, BodyTooLarge, Headers, Origin, Peer, reply
 
 MAX_LOG = 10_000  # entries kept; older ones go first
+
+_logger = logging.getLogger("emulation_server.lab")
+_PUBLIC = re.compile(r"emulation=[a-z]+\.[\w-]+")  # behind another dot comes a ticket
 
 
 async def hold() -> None:
@@ -160,6 +164,18 @@ class Exchange:
         """Seconds since a byte passed in either direction."""
         return self._time() - self._touched
 
+    def account(self) -> str:
+        """Say what became of the request, without the secrets that its query may hold."""
+        entry = self.entry
+        path, _, query = self.target.partition("?")
+        if public := _PUBLIC.search(query):
+            path += f"?{public[0]}"
+        facts = [f"{self.method} {path}: {entry.status or 'no answer'}"]
+        if entry.deliveries != 1:
+            facts.append(f"delivered {entry.deliveries} times")
+        facts.append(f"{entry.sent} bytes up and {entry.received} down in {self.age:.2f} s")
+        return ", ".join(dict.fromkeys([*facts, *entry.done]))
+
     def set_body(self, data: bytes) -> None:
         """Replace the request's body, with a Content-Length that is true."""
         self.body = Body(kept=data)
@@ -168,7 +184,11 @@ class Exchange:
 
     async def send(self) -> Origin:
         """Send the request to the server on a connection of its own. Raises OSError."""
-        origin = Origin(*await asyncio.open_connection(*self._relay.to))
+        try:
+            origin = Origin(*await asyncio.open_connection(*self._relay.to))
+        except OSError as error:
+            self.did(f"the server cannot be reached ({error.strerror or error})")
+            raise
         self._relay.keep(origin)
         self.origins.append(origin)
         self.entry.deliveries += 1
@@ -393,7 +413,10 @@ class Relay:
         if not isinstance(request, h11.Request):
             return False
         exchange = Exchange(self, client, request)
-        await exchange.run()
+        try:
+            await exchange.run()
+        finally:
+            _logger.info("%s", exchange.account())
         return not exchange.over.is_set() and (
             client.http.our_state is h11.DONE and client.http.their_state is h11.DONE
         )
