@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from emulation.testing.downstream import PROOF_TIME, READERS, Attach
+from emulation.testing.downstream import READERS, Attach
 from emulation.testing.exceptions import Failure, GivenUp
 from emulation.testing.patience import EmptyPause, Patience
 
@@ -21,6 +21,7 @@ class Attaching:
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._number = 0
+        self._unproved = 0
         self._current: Attach | None = None
         self._wake = asyncio.Event()
         self.is_up = False
@@ -52,7 +53,7 @@ class Attaching:
             return
         if current.frames < frames:
             loop = asyncio.get_running_loop()
-            loop.call_later(PROOF_TIME, self._check_proof, current, frames)
+            loop.call_later(current.proof_time, self._check_proof, current, frames)
 
     def _check_proof(self, attach: Attach, frames: int) -> None:
         if attach is self._current and attach.frames < frames:
@@ -84,14 +85,16 @@ class Attaching:
 
     async def _attach(self, patience: Patience) -> Attach:
         self._number += 1
-        attach = Attach(self._number, self._carrier.transport, self._carrier)
+        attach = Attach(self._number, self._carrier.transport, self._carrier, self._unproved)
         self._current = attach
         try:
             await READERS[attach.transport](self._carrier, attach)
             if not attach.is_proved:
                 raise Failure("a downstream that ended before its head")
         finally:
+            self._unproved += 1
             if attach.is_proved:
+                self._unproved = 0
                 patience.renew()
         return attach
 

@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "Attach"]
 
-# Section 8.1: within this the head of a stream proves the transport.
+# Section 8.1: within this the head of a stream proves the transport. This client has no other to go
+# to: where the way is slow, it waits twice as long the next time, and the one after that.
 PROOF_TIME: Final = 2.0
+_DOUBLINGS: Final = 2
 
 
 class Attach:
-    """One downstream and what has come on it."""
+    """One downstream and what has come on it; `unproved` were tried in vain before it."""
 
-    def __init__(self, number: int, transport: str, carrier: Carrier) -> None:
+    def __init__(self, number: int, transport: str, carrier: Carrier, unproved: int) -> None:
         self.number = number
         self.transport = transport
+        self.proof_time = PROOF_TIME * 2 ** min(unproved, _DOUBLINGS)
         self.is_proved = False
         self.is_aborted = False
         self.delivery = carrier.delivery()
@@ -51,7 +54,7 @@ class Attach:
     @property
     def patience(self) -> float:
         """How many seconds may pass without a byte."""
-        return self._carrier.silence if self.is_proved else PROOF_TIME
+        return self._carrier.silence if self.is_proved else self.proof_time
 
     def use(self, exchange: Exchange) -> None:
         """Say what `abort` breaks."""

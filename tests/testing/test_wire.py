@@ -387,12 +387,36 @@ async def test_stream_that_is_held_back_is_given_up() -> None:
     assert len(served.asked("stream")) > 1
 
 
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+async def test_downstream_on_a_slow_way_gets_more_time(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client with one transport has none to go to when the head is late (section 8.1)."""
+    monkeypatch.setattr("emulation.testing.downstream.PROOF_TIME", 0.25)
+
+    async def late(request: Request) -> Reply:
+        await asyncio.sleep(0.6)
+        if transport == "stream":
+            return request.reply(*HELLO)
+        tickets = len(served.asked("ticket"))
+        return Reply(200, events(request, *HELLO, number=tickets), STREAM)
+
+    made = event_script(never)
+    made.handlers[transport] = late
+    async with scripted(made) as served:
+        async with connect(served.url, transport=transport, resume=3) as ws:
+            assert await ws.receive() == "hello"
+            ws.abort()
+
+
 TICKET = "t" * 22
 
 
-def events(request: Request, *frames: Frame, line_end: str = "\n", extra: str = "") -> bytes:
+def events(
+    request: Request, *frames: Frame, number: int = 1, line_end: str = "\n", extra: str = ""
+) -> bytes:
     """Write a body of ours as an event stream; the GET itself says nothing of its number."""
-    asked = request._replace(frames=[(DOCUMENT, ["head", 1, "", 1, ""])])
+    asked = request._replace(frames=[(DOCUMENT, ["head", 1, "", number, ""])])
     lines = body(asked, *frames).decode().splitlines()
     return "".join(f"{extra}data:{line}\n\n" for line in lines).replace("\n", line_end).encode()
 
