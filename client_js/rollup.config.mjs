@@ -53,7 +53,7 @@ function minifyChunk() {
           unsafe_arrows: false,
           unsafe_proto: true,
           hoist_funs: true,
-          inline: 1,
+          inline: 2,
           conditionals: false,
           pure_getters: true,
           negate_iife: false,

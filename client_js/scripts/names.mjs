@@ -1,5 +1,5 @@
-// Short names for the built script and the order of its functions, chosen for what gzip makes of the
-// whole: names.json has them.
+// Short names for the built script, and the order of what may stand in any order, chosen for what gzip
+// makes of the whole: names.json has them.
 import { tokenizer, parse } from 'acorn';
 import { analyze } from 'eslint-scope';
 import { sizeOf, zlibSizeOf } from './gzip.mjs';
@@ -17,8 +17,10 @@ const LARGEST_SWAP = 14;
 const FIRST_LOSS = 0.25;
 const LOSING = 0.9;
 
-// How many of the changes move a function; the others are to names.
-const MOVES = 0.2;
+// How many of the changes move something; the others are to names.
+const MOVES = 0.25;
+
+const PRIVATE = /[^_]_$/;
 
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
@@ -90,7 +92,7 @@ function findShapes(code) {
 function findProperties(code) {
   const found = new Map();
   for (const { type, value, start } of tokenizer(code, { ecmaVersion: 5 })) {
-    if (type.label !== 'name' || !/[^_]_$/.test(value)) continue;
+    if (type.label !== 'name' || !PRIVATE.test(value)) continue;
     if (!found.has(value)) {
       const reserved = new Set();
       found.set(value, { key: value, length: value.length, starts: [], rivals: [], reserved });
@@ -126,8 +128,8 @@ export function findSymbols(code) {
 }
 
 /**
- * Give each symbol the name that the table has for it, or else the first that is free, and each function
- * the rank that it has there.
+ * Give each symbol the name that the table has for it, or else the first that is free, and the rank that
+ * it has there.
  *
  * @param symbols of `findSymbols`
  * @param {Record<string, string>} table
@@ -136,38 +138,66 @@ export function assign(symbols, table) {
   const isFree = (symbol, name) =>
     !symbol.reserved.has(name) && symbol.rivals.every((rival) => rival.name !== name);
   const ranks = new Map(Object.keys(table).map((key, rank) => [key, rank]));
-  for (const symbol of symbols) {
-    symbol.rank = ranks.get(symbol.key) ?? ranks.size;
+  for (const [i, symbol] of symbols.entries()) {
+    symbol.rank = ranks.get(symbol.key) ?? ranks.size + i;
     const name = table[symbol.key];
     if (name && isFree(symbol, name)) symbol.name = name;
   }
   for (const symbol of symbols) symbol.name ??= POOL.find((name) => isFree(symbol, name));
 }
 
-/** @returns {object[][]} the functions that stand in a row: they are there before all else, in any order */
+/** @returns {object[]} the nodes of an expression, without what stands in functions */
+function nodesOf(node) {
+  if (!node || typeof node !== 'object' || node.type === 'FunctionExpression') return [];
+  return [node, ...Object.values(node).flatMap(nodesOf)];
+}
+
+/** @returns {boolean} whether an expression only reads */
+const isInert = (node) =>
+  nodesOf(node).every(
+    ({ type, operator }) => !/^(Call|New|Assignment|Update)/.test(type) && operator !== 'delete'
+  );
+
+/**
+ * @returns {boolean} whether its place among its like beside it may be another: a function is there before
+ *   all else; nothing sees when a variable gets what is only read, or in which order private properties are
+ */
+function isMovable(node) {
+  if (node?.type === 'VariableDeclarator') return isInert(node.init);
+  if (node?.type === 'Property') return PRIVATE.test(node.key.name) && isInert(node.value);
+  return node?.type === 'FunctionDeclaration';
+}
+
+/** @returns {boolean} whether none of two that are movable reads the other */
+const areFree = (one, other) =>
+  nodesOf(one.init).every(({ name }) => name !== other.id?.name) &&
+  nodesOf(other.init).every(({ name }) => name !== one.id?.name);
+
+/** @returns {object[][]} what stands in a row, and may in any order */
 function findRows(tree) {
   const rows = [];
   const visit = (node) => {
     if (!node || typeof node !== 'object') return;
     const children = Object.values(node);
-    children.forEach((child, i) => {
-      if (child?.type !== 'FunctionDeclaration') return;
-      const before = children[i - 1];
-      if (before?.type === 'FunctionDeclaration' && before.end === child.start) {
-        rows.find((row) => row.at(-1) === before).push(child);
-      } else rows.push([child]);
-    });
+    let row = [];
+    for (const child of children) {
+      if (!isMovable(child)) row = [];
+      else if (row.length && row.every((one) => areFree(one, child))) row.push(child);
+      else rows.push((row = [child]));
+    }
     children.forEach(visit);
   };
   visit(tree);
   return rows.sort(([a], [b]) => a.start - b.start);
 }
 
+const sortRow = ({ members }) => members.sort((a, b) => a.symbol.rank - b.symbol.rank);
+
 /**
  * Cut the code into what stands where.
  *
  * @returns `pieces`: `{ text, start }`, symbols in the places of their names, and rows; and all `rows`,
- *   whose `functions` have pieces again
+ *   whose `members` have pieces again
  */
 function cut(code, symbols) {
   const places = symbols.flatMap((symbol) => symbol.starts.map((start) => ({ start, symbol })));
@@ -188,15 +218,18 @@ function cut(code, symbols) {
       if (start >= end) break;
       copy(start);
       if (left[0]?.[0].start === start) {
-        const row = { functions: [] };
+        const nodes = left.shift();
+        const separator = { text: nodes[0].type === 'FunctionDeclaration' ? '' : ',' };
+        const row = { members: [], separator };
         rows.push(row);
         pieces.push(row);
-        for (const { id, end } of left.shift()) {
+        for (const { id, key, start, end } of nodes) {
           // One keeps its name and is no symbol: the table cannot have its place, which is the first.
-          const symbol = symbolAt.get(id.start) ?? { rank: -1 };
-          row.functions.push({ symbol, pieces: take(end) });
+          const symbol = symbolAt.get((id ?? key).start) ?? { rank: -1 };
+          at = start;
+          row.members.push({ symbol, pieces: take(end) });
         }
-        row.functions.sort((a, b) => a.symbol.rank - b.symbol.rank);
+        sortRow(row);
       } else {
         const { symbol } = places.shift();
         pieces.push(symbol);
@@ -213,13 +246,18 @@ function cut(code, symbols) {
 /** Call `use` with each text and each symbol, as they stand now. */
 function walk(pieces, use) {
   for (const piece of pieces) {
-    if (piece.functions) piece.functions.forEach((one) => walk(one.pieces, use));
-    else use(piece);
+    if (!piece.members) use(piece);
+    else {
+      piece.members.forEach((one, i) => {
+        if (i) use(piece.separator);
+        walk(one.pieces, use);
+      });
+    }
   }
 }
 
 /**
- * Write the code with the symbols' names, and the functions in their order.
+ * Write the code with the symbols' names, and each row in its order.
  *
  * @param {string} code
  * @param symbols
@@ -229,7 +267,7 @@ export function rename(code, symbols) {
   const moves = [];
   let text = '';
   walk(cut(code, symbols).pieces, (piece) => {
-    if (!piece.name) moves.push([piece.start, text.length]);
+    if (piece.start !== undefined) moves.push([piece.start, text.length]);
     text += piece.name ?? piece.text;
   });
   moves.sort(([a], [b]) => a - b);
@@ -254,7 +292,7 @@ function chain(symbol, name) {
 }
 
 /**
- * Better the names, and the order of the functions, by trying (simulated annealing).
+ * Better the names and the ranks by trying (simulated annealing).
  *
  * @param {string} code
  * @param symbols with their names and ranks
@@ -263,9 +301,7 @@ function chain(symbol, name) {
  */
 export function improve(code, symbols, footer, seconds) {
   const { pieces, rows } = cut(code, symbols);
-  const places = rows.flatMap((row) =>
-    row.functions.length > 1 ? row.functions.map(() => row) : []
-  );
+  const places = rows.flatMap((row) => (row.members.length > 1 ? row.members.map(() => row) : []));
   const write = () => {
     const texts = [];
     walk(pieces, (piece) => texts.push(piece.name ?? piece.text));
@@ -276,12 +312,17 @@ export function improve(code, symbols, footer, seconds) {
   function change() {
     const row = Math.random() < MOVES && places.length && pick(places);
     if (row) {
-      const { functions } = row;
-      row.functions = [...functions];
-      const [moved] = row.functions.splice(Math.floor(Math.random() * functions.length), 1);
-      row.functions.splice(Math.floor(Math.random() * functions.length), 0, moved);
-      row.functions.sort((a, b) => Math.min(a.symbol.rank, 0) - Math.min(b.symbol.rank, 0));
-      return () => (row.functions = functions);
+      const { symbol } = pick(row.members);
+      const { rank } = symbol;
+      const move = (to) => {
+        symbol.rank = to;
+        // A property may stand in several.
+        rows.filter(({ members }) => members.some((one) => one.symbol === symbol)).forEach(sortRow);
+      };
+      // What is no symbol stays the first.
+      if (rank < 0) return null;
+      move(Math.abs(pick(row.members).symbol.rank + Math.random() - 0.5));
+      return () => move(rank);
     }
     const symbol = pick(symbols);
     const own = symbol.name;
@@ -294,14 +335,10 @@ export function improve(code, symbols, footer, seconds) {
     return swap;
   }
 
-  /** @returns what brings back the names and the order of now */
+  /** @returns what brings back the names and the ranks of now */
   function keep() {
-    const names = symbols.map(({ name }) => name);
-    const orders = rows.map(({ functions }) => functions);
-    return () => {
-      symbols.forEach((symbol, i) => (symbol.name = names[i]));
-      rows.forEach((row, i) => (row.functions = orders[i]));
-    };
+    const kept = symbols.map(({ name, rank }) => ({ name, rank }));
+    return () => symbols.forEach((symbol, i) => Object.assign(symbol, kept[i]));
   }
 
   const start = Date.now();
@@ -328,14 +365,9 @@ export function improve(code, symbols, footer, seconds) {
     restore = keep();
   }
   restore();
-  rows
-    .flatMap(({ functions }) => functions)
-    .forEach(({ symbol }, i) => {
-      symbol.rank = i;
-    });
 }
 
-/** @returns {Record<string, string>} the table of the symbols' names, the functions in their order */
+/** @returns {Record<string, string>} the table of the symbols' names, by their ranks */
 export function tabulate(symbols) {
   const sorted = [...symbols].sort((a, b) => a.rank - b.rank);
   return Object.fromEntries(sorted.map(({ key, name }) => [key, name]));

@@ -1,6 +1,7 @@
 import { scope } from './scope.js';
 
-export var hasTypedArrays = scope.Uint8Array;
+/** The engine's class of bytes, undefined in IE 9. */
+export var Bytes = scope.Uint8Array;
 
 var encoder = scope.TextEncoder && new scope.TextEncoder();
 // Of UTF-8, where nothing else is said.
@@ -16,7 +17,7 @@ export function concat(chunks) {
   chunks.forEach(function (chunk) {
     size += chunk.length;
   });
-  var whole = new Uint8Array(size);
+  var whole = new Bytes(size);
   size = 0;
   chunks.forEach(function (chunk) {
     whole.set(chunk, size);
@@ -30,8 +31,8 @@ export function concat(chunks) {
  * @returns {any} bytes; the same string in engines without typed arrays (IE 9)
  */
 function fromCharacters(characters) {
-  if (!hasTypedArrays) return characters;
-  var bytes = new Uint8Array(characters.length);
+  if (!Bytes) return characters;
+  var bytes = new Bytes(characters.length);
   for (var i = 0; i < characters.length; i++) bytes[i] = characters.charCodeAt(i);
   return bytes;
 }

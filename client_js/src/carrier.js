@@ -92,10 +92,11 @@ export function createCarrier(url, choice, log) {
   var key = drawToken();
   var host = url.split('/')[2];
   var queue = (queues[host] = queues[host] || []);
+  var slots = host + ' ';
   // The tabs of a browser share its connections to a host: where one carries all, there is no end of
   // places.
-  var isShared = false;
-  var slots = host + ' ';
+  /** @type {boolean | undefined} */
+  var isShared;
   // What the server says in `opened`; until then there is nothing to send or to wait for.
   /** @type {any} */
   var parameters = {};
@@ -104,13 +105,15 @@ export function createCarrier(url, choice, log) {
   var numbers = 0;
   /** @type {any} The event by which the page was left, if it was; it may come back. */
   var left;
-  after(1, tick);
 
   // Up.
   var uploads = 0;
-  var isUploading = false;
-  var isScheduled = false;
-  var isPinged = false;
+  /** @type {boolean | undefined} */
+  var isUploading;
+  /** @type {boolean | undefined} */
+  var isScheduled;
+  /** @type {boolean | undefined} */
+  var isPinged;
   var isBinary = hasBinary;
   var largestUpload = Infinity;
   var strikes = 0;
@@ -226,12 +229,12 @@ export function createCarrier(url, choice, log) {
     var push = createDecoder(body.isBinary_, onframe);
     /** @type {Reading} */
     var reading = {
+      since_: now(),
+      heardAt_: now(),
       name_: name,
       number_: body.number_,
       frames_: 0,
       documents_: {},
-      since_: now(),
-      heardAt_: now(),
       isOurs_: true,
       abort_: Object,
       push_: function (chunk) {
@@ -377,7 +380,7 @@ export function createCarrier(url, choice, log) {
    * @param {ReturnType<typeof createBody>} body
    * @param {Session} session
    * @param {number} limit of the body
-   * @param {boolean} isAsked whether to add it even if there is nothing to say
+   * @param {unknown} isAsked whether to add it even if there is nothing to say
    * @returns {boolean} whether there is one
    */
   function addSection(body, session, limit, isAsked) {
@@ -502,7 +505,7 @@ export function createCarrier(url, choice, log) {
   /** Have no downstream, and leave its place to another tab. */
   function unpark() {
     detach();
-    holdSlot(slots, key, false);
+    holdSlot(slots, key);
   }
 
   function detach() {
@@ -568,7 +571,7 @@ export function createCarrier(url, choice, log) {
       if (ticket) mine.abort_ = listen(mark('sse') + '.' + ticket[1], mine.push_, mine.end_);
       else {
         mine.documents_ = reading.documents_;
-        mine.end_(0);
+        mine.end_();
       }
     });
   }
@@ -607,7 +610,7 @@ export function createCarrier(url, choice, log) {
       pause = 0;
       return attach('ended');
     }
-    attachLater(isParked ? (pause = nextPause(pause)) : YIELDING_PAUSE, 'ended');
+    return attachLater(isParked ? (pause = nextPause(pause)) : YIELDING_PAUSE, 'ended');
   }
 
   /**
@@ -790,6 +793,7 @@ export function createCarrier(url, choice, log) {
       stop();
     },
   };
+  after(1, tick);
   watch();
   return carrier;
 }

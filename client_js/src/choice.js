@@ -98,7 +98,7 @@ export function createChoice(wanted, isSupported, origin) {
     },
 
     /**
-     * @param {string} chosen empty where nothing was
+     * @param {string} [chosen] none where nothing was
      * @returns {string} why the others were not, but for those behind it
      */
     explain_: function (chosen) {

@@ -220,7 +220,8 @@ export function createDecoder(isBinary, onframe) {
   // Where `rest` begins in the body.
   var offset = 0;
   var isGood = true;
-  var isEnded = false;
+  /** @type {boolean | undefined} */
+  var isEnded;
 
   /**
    * @param {Frame | null} frame

@@ -67,7 +67,7 @@ export function remembers(name) {
  *
  * @param {string} name of those who share the connections
  * @param {string} owner
- * @param {boolean} isWanted whether to have one; else it is left
+ * @param {boolean} [isWanted] whether to have one; else it is left
  * @returns {boolean} whether the owner has one
  */
 export function holdSlot(name, owner, isWanted) {

@@ -1,4 +1,4 @@
-import { decodeUtf8, hasTypedArrays } from './bytes.js';
+import { Bytes, decodeUtf8 } from './bytes.js';
 import { scope } from './scope.js';
 import { after, clock } from './tasks.js';
 
@@ -10,7 +10,7 @@ import { after, clock } from './tasks.js';
  * Told once that it is over: with the status, or anything else where there was no answer, and the header
  * of a 204 (docs/protocol.md section 6).
  *
- * @typedef {(status: any, note?: any) => void} OnEnd
+ * @typedef {(status?: any, note?: any) => void} OnEnd
  */
 
 // The type of a body that outlives the page. It needs no preflight.
@@ -22,7 +22,7 @@ var fetch = scope.fetch;
 var hasBody = fetch && 'body' in scope.Response.prototype;
 
 /** Whether bodies may be bytes. */
-export var hasBinary = hasTypedArrays && (XHR ? 'responseType' in new XHR() : hasBody);
+export var hasBinary = Bytes && (XHR ? 'responseType' in new XHR() : hasBody);
 
 /** Whether an answer can be read as bytes while it comes. */
 export var hasByteStream = hasBinary && hasBody;
@@ -74,7 +74,7 @@ function byXHR(url, body, type, isText, ondata, onend) {
     var status = isEnd && xhr.status;
     var note = isEnd && xhr.getResponseHeader('Emulation');
     if (isEnd ? status : isText && hasTextStream && xhr.readyState > 2) {
-      var data = isText ? xhr.responseText.slice(offset) : new Uint8Array(xhr.response || 0);
+      var data = isText ? xhr.responseText.slice(offset) : new Bytes(xhr.response || 0);
       offset += data.length;
       if (data.length) ondata(data);
     }
@@ -163,7 +163,8 @@ export function postLast(url, text) {
  */
 export function post(url, body, isStream, seconds, ondata, onend) {
   var isText = typeof body === 'string';
-  var isOver = false;
+  /** @type {boolean | undefined} */
+  var isOver;
 
   function stop() {
     // Off the books before the abort, which may call back at once.

@@ -89,9 +89,9 @@ var PART_SIZE = 16384;
  */
 export function createSession(url, protocols, Native, carrier, sink) {
   var choice = carrier.choice_;
+  var startedAt = now();
   var state = OPENING;
   var transport = '';
-  var startedAt = now();
   var closingAt = 0;
   // When the page was told that it is closed.
   var endedAt = 0;
@@ -99,19 +99,22 @@ export function createSession(url, protocols, Native, carrier, sink) {
   var early = [];
 
   // Opening over HTTP.
-  var isAsked = false;
+  /** @type {boolean | undefined} */
+  var isAsked;
   var tries = 0;
   var pause = 0;
 
   // The native socket: one that is the home, or that may open the socket.
   /** @type {Link | undefined} */
   var link;
-  var isProved = false;
+  /** @type {boolean | undefined} */
+  var isProved;
   // The same where it is the home.
   /** @type {Link | undefined} */
   var linked;
   var dialedAt = 0;
-  var hasResumed = false;
+  /** @type {boolean | undefined} */
+  var hasResumed;
   var lostAt = 0;
   var linkedAt = 0;
   var briefLives = 0;
@@ -190,7 +193,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
   /**
    * Ask over HTTP.
    *
-   * @param {number} seconds to wait before
+   * @param {number} [seconds] to wait before
    */
   function ask(seconds) {
     isAsked = true;
@@ -230,7 +233,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       leave();
     } catch (error) {
       // There is no such class, or it is mixed content.
-      fail('failed' + choice.explain_(''));
+      fail('failed' + choice.explain_());
     }
   }
 
@@ -249,7 +252,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       link = undefined;
       open(documents.opened);
     } else if (isRefused) fail('refused');
-    else if (documents.opening) ask(0);
+    else if (documents.opening) ask();
     else if (error[1]) ask(error[3] || 2);
     // A development server may leave our upgrade without an answer: it is not waited for.
     else tryAgain(ask);
@@ -262,7 +265,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
     var isResume = state === OPEN;
     var secret = carrier.secret_;
     var ack = 0;
-    var hasSaid = false;
+    /** @type {boolean | undefined} */
+    var hasSaid;
     dialedAt = now();
     var mine = createLink(
       Native,
@@ -331,7 +335,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
       if (session.isHome_ && hasSaid) carrier.adopt_(session, 'lost');
       if (state === OPEN) recover();
       else if (!choice.hasHTTP_()) tryAgain(dialLater);
-      else if (!isAsked || wasProved) ask(0);
+      else if (!isAsked || wasProved) ask();
     }
   }
 
@@ -440,8 +444,8 @@ export function createSession(url, protocols, Native, carrier, sink) {
   }
 
   var session = {
-    number_: 0,
     nonce_: drawToken(),
+    number_: 0,
     url_: url,
     protocols_: protocols,
     /** The highest number in the upload that is on its way. */
@@ -473,11 +477,11 @@ export function createSession(url, protocols, Native, carrier, sink) {
     begin_: function () {
       if (isAsked || dialedAt) return;
       var best = choice.pick_() || choice.pick_();
-      if (!best) return fail('no transport' + choice.explain_(''));
-      if (best !== 'websocket') return ask(0);
+      if (!best) return fail('no transport' + choice.explain_());
+      if (best !== 'websocket') return ask();
       dial();
       after(BESIDE_SECONDS, function () {
-        if (!isAsked && choice.hasHTTP_()) ask(0);
+        if (!isAsked && choice.hasHTTP_()) ask();
       });
     },
 

@@ -17,8 +17,8 @@ if (channel) {
   });
 }
 
-/** Whether the first of the tasks belongs to the one that runs. */
-var isNext = false;
+/** @type {boolean | undefined} Whether the first of the tasks belongs to the one that runs. */
+var isNext;
 
 function run() {
   isNext = false;

@@ -1,4 +1,4 @@
-import { measure, wellFormed } from './bytes.js';
+import { Bytes, measure, wellFormed } from './bytes.js';
 import { BINARY, TEXT } from './codec.js';
 import {
   CloseEvent,
@@ -115,7 +115,7 @@ function toProtocols(protocols) {
  */
 function toData(bytes, binaryType) {
   // They may be a part of a larger buffer.
-  var buffer = bytes.buffer && new Uint8Array(bytes).buffer;
+  var buffer = bytes.buffer && new Bytes(bytes).buffer;
   try {
     if (binaryType === 'blob') return new scope.Blob([buffer]);
   } catch (error) {
@@ -345,7 +345,7 @@ function createPrototype() {
       if (isBuffer) {
         // Copied: the page may write over its own bytes as soon as this returns. Of a buffer that was
         // transferred there can be no view.
-        data = new Uint8Array(size && new Uint8Array(buffer, data.byteOffset || 0, size));
+        data = new Bytes(size && new Bytes(buffer, data.byteOffset || 0, size));
       }
       // A Blob keeps its place among the messages, and close() waits for it.
       var type = isBinary ? BINARY : TEXT;
@@ -353,7 +353,7 @@ function createPrototype() {
       if (isBlob) {
         readBlob(data, function (/** @type {ArrayBuffer | null} */ bytes) {
           if (!bytes) return session.fail_('Blob', true);
-          message.data_ = new Uint8Array(bytes);
+          message.data_ = new Bytes(bytes);
           session.flush_();
         });
       }
@@ -442,7 +442,7 @@ function connect(socket, target, protocols, Native, isForeign) {
 
   /**
    * @param {any} data
-   * @param {boolean} isBinary whether it is bytes
+   * @param {boolean} [isBinary] whether it is bytes
    */
   function deliver(data, isBinary) {
     if (state.readyState_ !== OPEN) return;
@@ -493,7 +493,7 @@ function connect(socket, target, protocols, Native, isForeign) {
       opened(plain.protocol);
     };
     plain.onmessage = function (/** @type {MessageEvent} */ event) {
-      deliver(event.data, false);
+      deliver(event.data);
     };
     plain.onerror = function () {
       // Chromium raises no `close` behind it where the Content Security Policy forbids the socket.

@@ -1,3 +1,4 @@
+import { Bytes } from '../bytes.js';
 import {
   BINARY,
   CLOSE,
@@ -30,7 +31,7 @@ import { queueTask } from '../tasks.js';
  * @returns {Frame}
  */
 export function fromMessage(data) {
-  if (typeof data !== 'string') return { type_: BINARY, data_: new Uint8Array(data) };
+  if (typeof data !== 'string') return { type_: BINARY, data_: new Bytes(data) };
   var isSpecial = data[0] === '\0';
   if (isSpecial) data = data.slice(1);
   if (!isSpecial || data[0] === '\0') return { type_: TEXT, data_: data };
@@ -47,7 +48,7 @@ export function toMessage(frame) {
   if (frame.type_ >= CLOSE) return '\0' + toJSON(toElement(frame));
   if (data.charAt) return data[0] === '\0' ? '\0' + data : data;
   // Old engines send no views, and this may be one of a part.
-  return new Uint8Array(data).buffer;
+  return new Bytes(data).buffer;
 }
 
 /**
