@@ -539,9 +539,11 @@ export function createCarrier(url, choice, log) {
     isParked = mayPark();
     var name = choice.pick_(true, !isParked && 'poll');
     if (!name) {
-      // All have failed: it is the network or the server. Begin again with the best one.
-      patience = PROOF_SECONDS;
-      return attachLater((pause = nextPause(pause)), reason);
+      // All have failed: it is the network or the server. Begin again with the best one, and on a slow
+      // way give each more time from round to round.
+      pause = nextPause(pause);
+      patience = PROOF_SECONDS + 2 * pause;
+      return attachLater(pause, reason);
     }
     var transport = transports[name];
     var number = ++attaches;

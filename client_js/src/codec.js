@@ -28,6 +28,8 @@ var NAMES = '__btpc';
  * @returns {string}
  */
 export function toJSON(value) {
+  // Prototype.js before 1.7 gives arrays a `toJSON` that makes a string of them.
+  if (value && value.map) return '[' + value.map(toJSON) + ']';
   return JSON.stringify(value).replace(/[^\0-\x7e]/g, function (character) {
     return '\\u' + (65536 + character.charCodeAt(0)).toString(16).slice(1);
   });

@@ -72,7 +72,9 @@ export function create(settings, Native, place) {
       entry = {};
       entry[pair[0]] = pair[1];
     }
-    for (var origin in entry) origins[overHTTP(origin)] = overHTTP(entry[origin] || origin);
+    Object.keys(entry).forEach(function (origin) {
+      origins[overHTTP(origin)] = overHTTP(entry[origin] || origin);
+    });
   });
 
   var wanted = toArray(settings.transports);

@@ -57,7 +57,12 @@ export function forget(name) {
  * @returns {boolean}
  */
 export function remembers(name) {
-  return Math.abs(Date.now() - store[PREFIX + name]) < MILLISECONDS;
+  try {
+    return Math.abs(Date.now() - store[PREFIX + name]) < MILLISECONDS;
+  } catch (error) {
+    // The frame was removed.
+    return false;
+  }
 }
 
 /**

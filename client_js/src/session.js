@@ -1,7 +1,7 @@
 import { document, nameOf } from './codec.js';
 import { createConnection } from './connection.js';
 import { nextPause } from './choice.js';
-import { after, now, queueTask, runTask } from './tasks.js';
+import { after, afterOrNow, now, queueTask, runTask } from './tasks.js';
 import { drawToken } from './token.js';
 import { createLink } from './transports/websocket.js';
 
@@ -197,12 +197,9 @@ export function createSession(url, protocols, Native, carrier, sink) {
    */
   function ask(seconds) {
     isAsked = true;
-    function go() {
+    afterOrNow(seconds, function () {
       if (state === OPENING && !isProved) carrier.ask_(session);
-    }
-    // In a hidden page a timer takes a second, and later a minute.
-    if (seconds) after(seconds, go);
-    else queueTask(go);
+    });
   }
 
   /** @param {any[]} opened */
@@ -410,7 +407,7 @@ export function createSession(url, protocols, Native, carrier, sink) {
 
   /** @param {number} seconds to wait before a native socket is tried */
   function dialLater(seconds) {
-    after(seconds, function () {
+    afterOrNow(seconds, function () {
       if (state !== OVER && !link) dial();
     });
   }

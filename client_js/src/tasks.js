@@ -78,6 +78,18 @@ export function after(seconds, task) {
   };
 }
 
+/**
+ * Run a function in a task of its own. In a hidden page a timer of no seconds takes one, and later a
+ * minute.
+ *
+ * @param {any} seconds to wait before, if any
+ * @param {() => void} task
+ */
+export function afterOrNow(seconds, task) {
+  if (seconds) after(seconds, task);
+  else queueTask(task);
+}
+
 /** A clock that should not be set back, where there is one. */
 export var clock = scope.performance && scope.performance.now ? scope.performance : Date;
 

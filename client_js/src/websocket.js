@@ -214,7 +214,8 @@ function createPrototype() {
     },
 
     get readyState() {
-      return stateOf(this).readyState_;
+      // A frame that was removed runs nothing any more.
+      return scope.top === null ? CLOSED : stateOf(this).readyState_;
     },
 
     get bufferedAmount() {

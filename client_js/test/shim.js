@@ -102,7 +102,7 @@ function createServer() {
 }
 
 /** Load the shim in a page of http://example.com/app/, whose server this is. */
-function createPage(server, { isOld = false, settings = {}, Native, log, before } = {}) {
+function createPage(server, { first = '', settings = {}, Native, log, before } = {}) {
   class XMLHttpRequest {
     constructor() {
       this.readyState = 0;
@@ -175,7 +175,7 @@ function createPage(server, { isOld = false, settings = {}, Native, log, before 
   page.self = page;
   if (before) before(page);
   vm.createContext(page);
-  if (isOld) vm.runInContext(NEWER, page);
+  vm.runInContext(first, page);
   vm.runInContext(code, page);
   return page;
 }
@@ -190,6 +190,7 @@ function createNative(failures) {
     constructor(url) {
       const isOurs = /emulation=ws/.test(url);
       Native.urls.push(url);
+      Native.last = this;
       setImmediate(() => {
         if (isOurs && Native.failures-- > 0) return this.onclose({ code: 1006 });
         this.onopen({});
@@ -224,7 +225,7 @@ function next(target, type) {
 
 for (const isOld of [false, true]) {
   test(`a socket opens, echoes and closes ${isOld ? 'in an engine of ECMAScript 5' : ''}`, async (t) => {
-    const page = createPage(createServer(), { isOld });
+    const page = createPage(createServer(), { first: isOld ? NEWER : '' });
     t.after(page.leave);
     const socket = new page.WebSocket('/app/chat?room=1', ['chat.v2']);
     assert.equal(socket.url, 'ws://example.com/app/chat?room=1');
@@ -264,14 +265,32 @@ test('no timer runs in a zone, which would never be stable', async (t) => {
   assert.equal(count, 0);
 });
 
-test('no timer of no seconds is waited for, which takes a second or a minute in a hidden page', async (t) => {
-  const waits = [];
-  const before = (page) => {
+/** @returns what notes in `waits` for how long a page sets its timers, and gives it tasks without any */
+function noting(waits) {
+  return (page) => {
     const { setTimeout } = page;
     page.setTimeout = (task, ms) => waits.push(ms) && setTimeout(task, ms);
     page.setImmediate = setImmediate;
   };
-  const page = createPage(createServer(), { before });
+}
+
+test('a native socket that is lost is tried again without a timer', async (t) => {
+  const waits = [];
+  const Native = createNative(0);
+  const settings = { transports: ['websocket'] };
+  const page = createPage(createServer(), { Native, settings, before: noting(waits) });
+  t.after(page.leave);
+  await next(new page.WebSocket('/app/chat'), 'open');
+  Native.last.onclose({ code: 1006 });
+  const isAgain = () => Native.urls.length === 2;
+  for (let turns = 0; turns < 10 && !isAgain(); turns++) await new Promise(setImmediate);
+  assert.ok(isAgain());
+  assert.ok(!waits.includes(0), `timers of ${waits}`);
+});
+
+test('no timer of no seconds is waited for, which takes a second or a minute in a hidden page', async (t) => {
+  const waits = [];
+  const page = createPage(createServer(), { before: noting(waits) });
   t.after(page.leave);
   const socket = new page.WebSocket('/app/chat');
   await next(socket, 'open');
@@ -292,6 +311,19 @@ test('a clock that jumps when a page replaces it ends no socket', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 1500));
   socket.send('a');
   assert.equal((await next(socket, 'message')).data, 'a');
+});
+
+test('arrays may have a toJSON of the page, as Prototype.js before 1.7 gives them', async (t) => {
+  const first = "Array.prototype.toJSON = function () { return 'an array'; };";
+  const page = createPage(createServer(), { first });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat', ['chat.v2']);
+  await next(socket, 'open');
+  assert.equal(socket.protocol, 'chat.v2');
+  socket.send('a');
+  assert.equal((await next(socket, 'message')).data, 'a');
+  socket.close(4000, 'bye');
+  assert.equal((await next(socket, 'close')).reason, 'bye');
 });
 
 test('the requests of a carrier go to the path, without the query of its first socket', async (t) => {
@@ -438,7 +470,7 @@ test('the interface is where pages look for it', (t) => {
 });
 
 test('listeners are called in their order, once each, and not after their removal', async (t) => {
-  const page = createPage(createServer(), { isOld: true });
+  const page = createPage(createServer(), { first: NEWER });
   t.after(page.leave);
   const socket = new page.WebSocket('/app/chat');
   const calls = [];
@@ -453,7 +485,7 @@ test('listeners are called in their order, once each, and not after their remova
 });
 
 test('a listener of old engines may be there once', async (t) => {
-  const page = createPage(createServer(), { isOld: true });
+  const page = createPage(createServer(), { first: NEWER });
   t.after(page.leave);
   const calls = [];
   const socket = new page.WebSocket('/app/chat');
@@ -465,7 +497,7 @@ test('a listener of old engines may be there once', async (t) => {
 });
 
 test('a function that listens is called itself, whatever it has, in old engines', async (t) => {
-  const page = createPage(createServer(), { isOld: true });
+  const page = createPage(createServer(), { first: NEWER });
   t.after(page.leave);
   const socket = new page.WebSocket('/app/chat');
   const calls = [];
@@ -489,7 +521,7 @@ test('a function that listens is called itself, whatever it has, in old engines'
 
 for (const isOld of [false, true]) {
   test(`the members stand in the order of the standard ${isOld ? 'in old engines' : ''}`, (t) => {
-    const page = createPage(createServer(), { isOld });
+    const page = createPage(createServer(), { first: isOld ? NEWER : '' });
     t.after(page.leave);
     const { prototype } = page.WebSocket;
     const members = `url readyState bufferedAmount onopen onerror onclose extensions protocol onmessage
@@ -547,6 +579,18 @@ test('the origin that stands for another gets the requests, and the page does no
   assert.match(server.requests[0][1], /^http:\/\/b\.example\/chat\?/);
   socket.send('x');
   assert.equal((await next(socket, 'message')).origin, 'ws://a.example');
+});
+
+test('what the page puts into every object is no origin', async (t) => {
+  const server = createServer();
+  const first = `
+    Object.prototype.each = function () {};
+    WebSocketEmulation = { origins: { 'ws://a.example': 'http://b.example' } };
+  `;
+  const page = createPage(server, { first });
+  t.after(page.leave);
+  await next(new page.WebSocket('ws://a.example/chat'), 'open');
+  assert.match(server.requests[0][1], /^http:\/\/b\.example\/chat\?/);
 });
 
 test('neither the origin of a message nor the console has a user and a password', async (t) => {

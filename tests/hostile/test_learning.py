@@ -70,3 +70,19 @@ async def test_uploads_become_as_small_as_what_lies_between_takes(
     assert refused
     assert len(refused) < len(taken)
     assert LIMIT / 2 < max(taken) <= LIMIT
+
+
+@pytest.mark.parametrize(("transport", "delay"), [("stream", 1.2), ("sse", 2.4)])
+async def test_a_downstream_gets_more_time_where_no_other_transport_is_left(
+    servers: Servers, browser: Browser, lab_before: LabBefore, transport: str, delay: float
+) -> None:
+    """Its head takes longer than two seconds; on a stream the request's body is held up, too."""
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, "delay", delay=delay, only=rf"emulation={transport}\.")
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, transports=[transport], script=talks.SCRIPT) as page:
+            await page.goto(lab.url)
+            held = talks.Held(page, server.url)
+            await held.open()
+            await held.say("late, and there")
+    assert len(requests(lab, transport)) > 1

@@ -196,6 +196,23 @@ async def test_console_names_the_directive_that_forbids(servers: Servers, browse
             assert said == {f"{refused}{url}/echo", f"{refused}{url.replace('http', 'ws')}/echo"}
 
 
+async def test_directive_that_forbids_is_heard_of_without_another_transport(
+    servers: Servers, browser: Browser
+) -> None:
+    head = "<meta http-equiv=Content-Security-Policy content=\"connect-src 'none'\">"
+    script = "<script src='/emulation.js' data-transports='websocket'></script>"
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser) as page:
+            await load(page, servers.get(EMULATED).url, head + script)
+            code = await page.evaluate(
+                """() => Promise.race([
+                    once(new WebSocket(`${base}/echo`), "close").then((event) => event.code),
+                    new Promise((resolve) => setTimeout(resolve, 8000, "late")),
+                ])"""
+            )
+            assert code == 1006
+
+
 # What the console says of a socket: its URL with a query that holds a secret.
 DEBUG = """async (path) => {
     WebSocketEmulation.debug = true;

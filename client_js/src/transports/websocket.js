@@ -89,13 +89,14 @@ export function createLink(Native, url, protocols, onopen, onframe, onend) {
     part = 0;
     onframe(frame);
   };
-  socket.onclose = onend;
+  // Chromium raises `error` alone where the Content Security Policy forbids it.
+  socket.onclose = socket.onerror = onend;
 
   return {
     next_: 1,
     socket_: socket,
     close_: function () {
-      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
       socket.close();
     },
     send_: function (frame) {

@@ -121,6 +121,19 @@ for (const [type, path] of [
   });
 }
 
+testInDocument('the socket of a frame that was removed is closed', () =>
+  withFrame(async (frame, other) => {
+    const socket = new other.WebSocket(`${base}/echo`);
+    await next(socket, 'open');
+    frame.remove();
+    equal(socket.readyState, 3);
+    socket.send('abc');
+    equal(socket.bufferedAmount, 3);
+    socket.close();
+    equal(socket.readyState, 3);
+  })
+);
+
 testInDocument('a relative URL in a frame without a URL of its own', () =>
   withFrame(async (frame, other) => {
     const socket = new other.WebSocket('/echo');
