@@ -11,6 +11,7 @@ const TRANSPORTS = {
 };
 // Two names of this machine are two hosts to a browser.
 const LOOPBACK = { "127.0.0.1": "localhost", localhost: "127.0.0.1" };
+const GOES_DOWN = 1012; // "service restart", of the registry of close codes
 const COUNTED = ["received", "lost", "duplicated", "reordered"];
 const NOTHING = { received: 0, lost: 0, duplicated: 0, reordered: 0 };
 const BUCKET = 250;
@@ -133,9 +134,12 @@ class Panel {
     }
   }
 
-  /** What had no receipt when the socket closed may be lost: it counts as lost. */
+  /**
+   * What had no receipt when the socket closed may be lost: it counts as lost, but where the server has
+   * said that it goes down, and answers no more.
+   */
   closed({ code, reason, wasClean, unanswered }) {
-    this.up = { ...this.up, lost: this.up.lost + unanswered };
+    if (code !== GOES_DOWN) this.up = { ...this.up, lost: this.up.lost + unanswered };
     this.isClosed = true;
     this.show("closed", `closed, ${code}`);
     this.offer("Restart");
