@@ -193,8 +193,12 @@ class Start:
         config = self._registry.config
         if session.connection.is_over or session.attached:
             return None
-        if now < self._deadline:
-            return self._deadline
+        deadline = self._deadline
+        if self.decision is not None and session.is_known:
+            # Its page is there, and on its way something refuses the attaches, but not the uploads.
+            deadline = max(deadline, session.named_at + config.attach_timeout)
+        if now < deadline:
+            return deadline
         if self.decision is None:
             self._give_up(f"the application did not decide within {config.open_timeout} s")
         else:

@@ -308,6 +308,19 @@ async def test_never_attached() -> None:
         endpoint.leave()
 
 
+async def test_never_attached_by_a_page_whose_uploads_come() -> None:
+    """What lies between may refuse attaches for a while, by their rate, and let uploads pass."""
+    async with serving(attach_timeout=0.3) as served:
+        page = served.page("/puppet")
+        endpoint = await served.play(page)
+        for _ in range(6):
+            await anyio.sleep(0.1)
+            answer = await page.upload(section(1))
+            assert answer.document("gone") is None, answer.frames
+        assert await endpoint.disconnect() == (1006, "")
+        endpoint.leave()
+
+
 LIMITS: dict[str, tuple[dict[str, Any], int]] = {
     "max_sessions": ({"max_sessions": 3}, 503),
     "max_sessions_per_client": ({"max_sessions_per_client": 3}, 429),
