@@ -12,6 +12,7 @@ from emulation.draining import on_going_down
 from emulation.exceptions import ClientGone, RemoteProtocolError
 from emulation.observing import Statistics
 from emulation.origins import OriginPolicy
+from emulation.protocol.handshake import is_ours
 from emulation.registry import Registry
 from emulation.script import Script
 from emulation.transports.exchange import Exchange
@@ -57,6 +58,14 @@ _VERBS: dict[str, _Serve] = {
 }
 
 
+def _is_stray(scope: Scope) -> bool:
+    """Tell whether something has taken our marker out of the query of a page's upgrade.
+
+    The page opens its socket otherwise then; the application is not to start for both.
+    """
+    return any(is_ours(name) for name in (scope.get("subprotocols") or ())[:1])
+
+
 class WebSocketEmulation:
     """Serve the WebSocket endpoints of an ASGI application where no WebSocket gets through.
 
@@ -94,7 +103,7 @@ class WebSocketEmulation:
             marker, query = split_marker(scope["query_string"])
             if marker is not None:
                 await self._upgrade(scope, receive, send, marker, query)
-            elif self._origins.check_native(scope).is_allowed:
+            elif self._origins.check_native(scope).is_allowed and not _is_stray(scope):
                 await self.app(scope, receive, send)
             else:
                 await receive()

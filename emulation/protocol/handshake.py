@@ -21,6 +21,7 @@ __all__ = [
     "Section",
     "is_key",
     "is_nonce",
+    "is_ours",
     "is_token",
     "parse_answer_head",
     "parse_body",
@@ -44,6 +45,14 @@ def is_key(text: str) -> bool:
 
 
 is_nonce = is_key
+
+
+def is_ours(subprotocol: str) -> bool:
+    """Tell whether a page of ours offers the subprotocol first: to resume, or with a nonce."""
+    if subprotocol == RESUME_SUBPROTOCOL:
+        return True
+    prefix = SUBPROTOCOL_PREFIX
+    return subprotocol.startswith(prefix) and is_nonce(subprotocol[len(prefix) :])
 
 
 def is_token(text: str) -> bool:

@@ -32,7 +32,7 @@ from emulation.protocol.handshake import (
     SUBPROTOCOL_PREFIX,
     RequestHead,
     is_count,
-    is_nonce,
+    is_ours,
     is_token,
     parse_request_head,
 )
@@ -76,13 +76,13 @@ async def serve_websocket(
     first = offered[0] if offered else ""
     native = NativeSocket(registry, scope, send, marker, origin)
     try:
-        if first == RESUME_SUBPROTOCOL:
-            await native.accept(first, [])
-        elif first.startswith(SUBPROTOCOL_PREFIX) and is_nonce(first[len(SUBPROTOCOL_PREFIX) :]):
-            await _open(native, app, first, list(offered[1:]), query)
-        else:
+        if not is_ours(first):
             await send({"type": "websocket.close", "code": CloseCode.PROTOCOL_ERROR})
             return
+        if first == RESUME_SUBPROTOCOL:
+            await native.accept(first, [])
+        else:
+            await _open(native, app, first, list(offered[1:]), query)
         await native.serve(receive)
     except RemoteProtocolError as error:
         await native.refuse(error)

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from emulation.protocol.frames import BINARY, DOCUMENT, document
 from tests.session.native import Native, dial, opened, resumed
@@ -38,6 +40,20 @@ async def test_the_secret_is_told_to_the_socket_that_makes_the_carrier(served: S
 
 
 ESCAPED = ["", "x", "\0", "\0x", '\0["ping"]', "\0[", "\0\0", "\0\0[", "x\0", "é😀"]
+
+
+@pytest.mark.parametrize("name", ["resume", "0123456789_-abcdefghij"])
+async def test_an_upgrade_whose_marker_was_lost_starts_nothing(served: Served, name: str) -> None:
+    """The page goes on without it, and the application starts once."""
+    page = served.page("/puppet")
+    url = f"{served.url.replace('http', 'ws', 1)}/puppet"
+    before = len(served.stage.scopes)
+    with pytest.raises(InvalidStatus):
+        async with connect(url, subprotocols=[Subprotocol(f"emulation.{name}")], proxy=None):
+            pass
+    endpoint = await served.play(page)
+    assert len(served.stage.scopes) == before + 1
+    endpoint.leave()
 
 
 async def test_text_that_looks_like_a_document_is_none(served: Served) -> None:
