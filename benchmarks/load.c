@@ -742,7 +742,8 @@ static void take_document(client *c, const char *text, size_t offset, bool is_do
         c->stage = OPENED;
     } else if (!strncmp(text, "[\"ticket\",", 10)) {
         copy_string(text, 1, c->ticket, sizeof c->ticket);
-    } else if (strncmp(text, "[\"written\",", 11) && strncmp(text, "[\"opening\",", 11)) {
+    } else if (strncmp(text, "[\"written\",", 11) && strncmp(text, "[\"opening\",", 11) &&
+               strncmp(text, "[\"flows\"", 8)) {
         die("an unexpected document (%s): %s", is_down ? "down" : "up", text);
     }
 }

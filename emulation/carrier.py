@@ -38,6 +38,9 @@ _REPLY_BYTES = 16 * 1024
 # A page that has uploaded twice within this time (seconds) is expected to go on so. What it has not
 # acknowledged by then, the poll brings again.
 _REPLY_SECONDS = 1.0
+# A stream says so long after its head (seconds) that it flows, in a piece of its own: some
+# intermediaries let the first piece of an answer pass and hold all others back.
+_FLOWS_SECONDS = 0.2
 # A carrier without sockets keeps its downstream for this long: a page that closes one socket and
 # opens the next should not pay for a new request.
 _EMPTY_SECONDS = 2.0
@@ -84,6 +87,7 @@ class Carrier:
         "_deadlines",
         "_dirty",
         "_empty_since",
+        "_flows_at",
         "_gone",
         "_greet",
         "_heard",
@@ -93,6 +97,7 @@ class Carrier:
         "_on_empty",
         "_pinged",
         "_replied",
+        "_say_flows",
         "_say_ping",
         "_silence",
         "_since",
@@ -166,6 +171,9 @@ class Carrier:
         self._heard = self._loop.time()
         self._pinged = self._heard
         self._say_ping = False
+        # When the newest stream says that it flows, and whether it is to say so now.
+        self._flows_at = math.inf
+        self._say_flows = False
         # When a ping was written that has had no answer, 0 for none.
         self._asked = 0.0
         # For the diary: since when the newest downstream serves; how the one before came to its
@@ -337,7 +345,8 @@ class Carrier:
         if self._batched_at:
             self._adapt_batch(now - self._batched_at)
         self._since = self._pinged = now
-        self._say_ping = False
+        self._flows_at = now + _FLOWS_SECONDS if downstream.deadline is None else math.inf
+        self._say_ping = self._say_flows = False
         self._asked = 0.0
         self._plan()
         return True
@@ -403,6 +412,9 @@ class Carrier:
             self._say_ping = False
             self._asked = self._asked or self._loop.time()
             frames.append(_PING)
+        if self._say_flows:
+            self._say_flows = False
+            frames.append(_FLOWS)
         if self._gone:
             frames += [counts("gone", number) for number in self._gone]
             self._gone = ()
@@ -487,7 +499,7 @@ class Carrier:
         downstream = self.downstream
         if downstream is not None:
             if downstream.deadline is None:
-                when = min(when, self._next_ping())
+                when = min(when, self._next_ping(), self._flows_at)
             else:
                 when = min(when, downstream.deadline, self._tell_at, *self._replied.values())
         if self._empty_since is not None and downstream is not None:
@@ -519,12 +531,20 @@ class Carrier:
                     downstream.finish()
                 if now >= downstream.deadline:
                     downstream.finish()
-            elif now >= self._next_ping():
-                self._pinged = now
-                self._say_ping = True
-                downstream.push()
+            else:
+                self._check_stream(downstream, now)
         self._give_up_unnamed(now)
         return self._next_check()
+
+    def _check_stream(self, downstream: Downstream, now: float) -> None:
+        if now >= self._flows_at:
+            self._flows_at = math.inf
+            self._say_flows = True
+            downstream.push()
+        if now >= self._next_ping():
+            self._pinged = now
+            self._say_ping = True
+            downstream.push()
 
     def _repeat_replies(self, now: float) -> None:
         """Let the poll say what an upload's answer said and the page has not acknowledged."""
@@ -564,6 +584,7 @@ def _size_of(frames: list[Frame]) -> int:
 
 
 _PING = document("ping")
+_FLOWS = document("flows")
 
 # What a page may ask for.
 _SHORTEST_HEARTBEAT = 1.0

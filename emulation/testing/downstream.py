@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "Attach"]
 
-# Section 8.1: within this the head of a stream proves the transport. This client has no other to go
-# to: where the way is slow, it waits twice as long the next time, and the one after that.
+# Section 8.1. This client has no other transport to go to: the head will do, and where the way is
+# slow, it waits twice as long for the next one, and for the one after that.
 PROOF_TIME: Final = 2.0
 _DOUBLINGS: Final = 2
 

@@ -101,7 +101,7 @@ class Stream(Writer):
         frames = self._carrier.pack(self, _WRITE_BYTES)
         data = b""
         if not encoder.frames:
-            # On a line of its own: it proves the transport, however soon the rest is cut.
+            # On a line of its own: it tells whose answer it is, however soon the rest is cut.
             data = encoder.encode([self._exchange.answer_head()])
         if frames:
             data += encoder.encode(frames)

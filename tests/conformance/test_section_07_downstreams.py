@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +28,14 @@ class Parked:
 
     def texts(self) -> list[str]:
         return [payload.decode() for kind, payload in numbers(self.frames).values() if kind == TEXT]
+
+    async def until(self, condition: Callable[[list[Any]], object]) -> None:
+        """Wait until the frames are as they should."""
+        for _ in range(1000):
+            if condition(self.frames):
+                return
+            await anyio.sleep(0.01)
+        raise AssertionError(f"there came {self.frames}")
 
     async def until_over(self) -> list[Any]:
         with anyio.fail_after(10):
@@ -258,6 +266,23 @@ async def test_a_ticket_is_answered_at_once_and_is_128_bits(served: Served) -> N
     async with page.events(sorted(tickets - {ticket})[0]) as downstream:
         assert downstream.status == 204, "only the newest is good"
     endpoint.leave()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_stream_says_that_it_flows(served: Served, way: str) -> None:
+    """In a piece of its own, behind what comes with the head, and once."""
+    page = served.page("/puppet")
+    endpoint = await served.play(page)
+    async with parked(served, page, way, attach=1) as downstream:
+        if way != "poll":
+            await downstream.until(lambda frames: frames)
+            assert not documents(downstream.frames, "flows")
+            await downstream.until(lambda frames: documents(frames, "flows"))
+            await anyio.sleep(0.5)
+        await endpoint.send("send", text="something")
+        await downstream.until(lambda _: downstream.texts())
+        assert documents(downstream.frames, "flows") == ([] if way == "poll" else [["flows"]])
+        endpoint.leave()
 
 
 async def test_a_socket_that_is_named_no_more() -> None:

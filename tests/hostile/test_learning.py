@@ -6,8 +6,7 @@ import anyio
 import pytest
 from playwright.async_api import Browser
 
-from emulation_server.lab import LabThread
-from emulation_server.lab.relay import Entry
+from emulation_server.lab import Answer, Entry, Exchange, LabThread, Mode, reply
 from tests.hostile import talks
 from tests.support.browser import new_page
 from tests.support.faults import LabBefore
@@ -86,3 +85,29 @@ async def test_a_downstream_gets_more_time_where_no_other_transport_is_left(
             await held.open()
             await held.say("late, and there")
     assert len(requests(lab, transport)) > 1
+
+
+class TextOnly(Mode):
+    """Refuse uploads of bytes: firewalls for applications that know the types of forms alone."""
+
+    passes_upgrade = False
+
+    async def on_request(self, exchange: Exchange) -> Answer | None:
+        if exchange.headers.get("Content-Type") == "application/octet-stream":
+            exchange.did("refused")
+            return reply(403, "Forbidden.")
+        return None
+
+
+async def test_the_page_speaks_text_where_something_refuses_bytes(
+    servers: Servers, browser: Browser, lab_before: LabBefore
+) -> None:
+    server = servers.get(APPLICATION)
+    lab = lab_before(server.url, TextOnly())
+    with anyio.fail_after(TIMEOUT):
+        async with new_page(browser, script=talks.SCRIPT) as page:
+            await page.goto(lab.url)
+            held = talks.Held(page, server.url)
+            await held.open()
+            await held.say("in text")
+    assert lab.counts["refused"]

@@ -19,6 +19,7 @@ BLOCKED: dict[str, set[str]] = {
     "httpbytes": UPGRADE | STREAMS,
     "buffer": UPGRADE | STREAMS,
     "buffer4k": UPGRADE | STREAMS,
+    "firstbytes": UPGRADE | STREAMS,
     "cacheall": UPGRADE | {"sse"},  # all others are POSTs
     "cachepath": UPGRADE | {"sse"},
     "http10": UPGRADE,

@@ -148,6 +148,17 @@ async def test_buffer4k_passes_whole_blocks(origin: Origin) -> None:
             assert sum([len(piece) async for piece in pieces]) == 10_000 - 4096
 
 
+async def test_firstbytes_passes_these_and_whole_blocks_behind_them(origin: Origin) -> None:
+    async with Lab(origin.address, "firstbytes") as lab, http(lab.url) as client:
+        async with client.stream("GET", "/gated?size=3000") as response:
+            pieces = response.aiter_bytes()
+            assert len(await anext(pieces)) == 64
+            await nothing(asyncio.shield(later := asyncio.ensure_future(anext(pieces))))
+            await release(origin.address)
+            assert len(await later) == 4096
+            assert sum([len(piece) async for piece in pieces]) == 6000 - 64 - 4096
+
+
 async def test_cacheall_repeats_the_answer_of_a_url(origin: Origin) -> None:
     async with Lab(origin.address, "cacheall") as lab:
         assert [(await get(lab, "/number?a")).content for _ in range(3)] == [b"1"] * 3

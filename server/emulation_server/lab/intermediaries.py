@@ -155,6 +155,35 @@ class Buffer4K(Mode):
 
 
 @dataclass(kw_only=True, eq=False)
+class FirstBytes(Buffer4K):
+    """Pass the first bytes of an answer at once, and blocks of 4096 bytes behind them.
+
+    Virus scanners that keep the client awake so; no upgrade passes.
+    """
+
+    first: int = 64
+
+    async def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        left = self.first
+
+        async def behind() -> AsyncIterator[bytes]:
+            if rest:
+                yield rest
+            async for piece in pieces:
+                yield piece
+
+        rest = b""
+        async for piece in pieces:
+            yield piece[:left]
+            rest = piece[left:]
+            left -= len(piece)
+            if left <= 0:
+                break
+        async for piece in super().down(exchange, behind()):
+            yield piece
+
+
+@dataclass(kw_only=True, eq=False)
 class CacheAll(Mode):
     """Keep the answer of every GET, whatever Cache-Control says, and give it again for the URL.
 

@@ -30,6 +30,7 @@ INTERMEDIARIES: dict[str, type[Mode]] = {
     "httpbytes": intermediaries.HttpBytes,
     "buffer": intermediaries.Buffer,
     "buffer4k": intermediaries.Buffer4K,
+    "firstbytes": intermediaries.FirstBytes,
     "cacheall": intermediaries.CacheAll,
     "cachepath": intermediaries.CachePath,
     "http10": intermediaries.Http10,
