@@ -72,6 +72,7 @@ MORE_CASES = [
     Case("blind101", ["frames never arrive, the server is never asked"]),
     Case("httpbytes", ["WebSocket is opened and then broken off"]),
     Case("buffer4k", ["long-polling works", "Streams are held back in blocks of about 4 KiB"]),
+    Case("firstbytes", ["long-polling works", "Streams are held back in blocks of about "]),
     Case("limit2k", ["WebSocket works here", "A body of 68 KiB is refused (answered with 413)"]),
     Case("gzip", ["streaming works: pages will use it"]),
     Case("striphdr", ["WebSocket works here", "Taken away from requests: Cookie, X-…, Origin."]),
