@@ -593,8 +593,13 @@ export function createCarrier(url, choice, log) {
     if (documents.head) heardAt = now();
     // The server says `flows` in a piece of its own: some let the first one pass, and no other. On a slow
     // line much may be before it.
-    var isLate = documents.head && now() - mine.since_ > PROOF_SECONDS / 2;
-    if ((documents.flows || documents.end || isLate) && !error && !mine.isProved_) {
+    if (
+      !mine.isProved_ &&
+      !error &&
+      (documents.flows ||
+        documents.end ||
+        (documents.head && now() - mine.since_ > PROOF_SECONDS / 2))
+    ) {
       mine.isProved_ = true;
       patience = PROOF_SECONDS;
       if (mine.name_ !== 'poll') pause = 0;
