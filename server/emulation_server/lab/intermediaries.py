@@ -136,18 +136,25 @@ class HttpBytes(Buffer):
         return self._refuse(exchange, pieces)
 
 
+@dataclass(kw_only=True, eq=False)
 class Buffer4K(Mode):
     """Pass answers in blocks of 4096 bytes only, the rest at the end; no upgrade passes.
 
     nginx before a server that speaks HTTP/1.0 to it.
     """
 
+    first: int = 0  # bytes that pass at once
+
     passes_upgrade = False
 
     async def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         buffer = b""
+        free = self.first
         async for piece in pieces:
-            buffer += piece
+            if free:
+                yield piece[:free]
+            buffer += piece[free:]
+            free = max(free - len(piece), 0)
             whole = len(buffer) - len(buffer) % 4096
             yield buffer[:whole]
             buffer = buffer[whole:]
@@ -162,25 +169,6 @@ class FirstBytes(Buffer4K):
     """
 
     first: int = 64
-
-    async def down(self, exchange: Exchange, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        left = self.first
-
-        async def behind() -> AsyncIterator[bytes]:
-            if rest:
-                yield rest
-            async for piece in pieces:
-                yield piece
-
-        rest = b""
-        async for piece in pieces:
-            yield piece[:left]
-            rest = piece[left:]
-            left -= len(piece)
-            if left <= 0:
-                break
-        async for piece in super().down(exchange, behind()):
-            yield piece
 
 
 @dataclass(kw_only=True, eq=False)
