@@ -63,7 +63,7 @@ def _is_stray(scope: Scope) -> bool:
 
     The page opens its socket otherwise then; the application is not to start for both.
     """
-    return any(is_ours(name) for name in (scope.get("subprotocols") or ())[:1])
+    return is_ours((scope.get("subprotocols") or [""])[0])
 
 
 class WebSocketEmulation:

@@ -72,8 +72,8 @@ async def serve_websocket(
     """Serve one native socket: start or join, or resume a session."""
     if (await receive())["type"] != "websocket.connect":
         return
-    offered = scope.get("subprotocols") or []
-    first = offered[0] if offered else ""
+    offered = scope.get("subprotocols") or [""]
+    first = offered[0]
     native = NativeSocket(registry, scope, send, marker, origin)
     try:
         if not is_ours(first):
