@@ -208,7 +208,7 @@ class WebSocketEmulation:
             or not registry.loop.is_running()
         ):
             registry = self._registry = Registry(self.config)
-            on_going_down(registry.go_down)
+            on_going_down(registry.go_down, registry.is_done, self.config.drain_time / 2)
         return registry
 
     def _listen(self, receive: Receive) -> Receive:

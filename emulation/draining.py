@@ -11,24 +11,36 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 __all__ = ["on_going_down"]
 
+# Between two looks whether every page has been told (seconds).
+_LOOK_SECONDS: Final = 0.01
 
-# Of the loop, from the call to the last write that it leads to.
-_TURNS: Final = 5
+
+class _Drain(NamedTuple):
+    """What is to be called in a loop, and what its server waits for, at most so long (seconds)."""
+
+    loop: asyncio.AbstractEventLoop
+    callback: Callable[[], None]
+    is_done: Callable[[], bool]
+    seconds: float
 
 
-def on_going_down(callback: Callable[[], None]) -> None:
+def on_going_down(
+    callback: Callable[[], None], is_done: Callable[[], bool], seconds: float
+) -> None:
     """Call back in the running loop when a signal or the server's own word ends the server.
 
-    The handler that the server has set goes on to be called, after ours.
+    The handler that the server has set for the signal is called when `is_done` says so, at the
+    latest after so many seconds.
     """
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
+        drain = _Drain(loop, callback, is_done, seconds)
         for number in (signal.SIGINT, signal.SIGTERM):
-            _listen(number, loop, callback)
+            _listen(number, drain)
     # Hypercorn's workers get no signal: their main process sets an event, which this task of the
     # worker's waits for.
     for task in asyncio.all_tasks(loop):
@@ -36,9 +48,7 @@ def on_going_down(callback: Callable[[], None]) -> None:
             task.add_done_callback(lambda _: callback())
 
 
-def _listen(
-    number: signal.Signals, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]
-) -> None:
+def _listen(number: signal.Signals, drain: _Drain) -> None:
     handler = signal.getsignal(number)
     if not callable(handler):
         return  # nobody ends gracefully on this signal
@@ -46,7 +56,7 @@ def _listen(
         # One for all loops of a process: suites of tests make thousands.
         handler = _Handler(handler)
         signal.signal(number, handler)
-    handler.add(loop, callback)
+    handler.add(drain)
 
 
 class _Handler:
@@ -57,17 +67,17 @@ class _Handler:
         if hasattr(previous, "__self__"):
             # sse_starlette finds uvicorn's server so, to end the event streams of the application.
             self.__self__ = previous.__self__
-        self._callbacks: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+        self._drains: list[_Drain] = []
         self._is_deferring = False
 
-    def add(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        """Call back in this loop, as long as it lives."""
-        self._callbacks = [kept for kept in self._callbacks if not kept[0].is_closed()]
-        self._callbacks.append((loop, callback))
+    def add(self, drain: _Drain) -> None:
+        """Drain this loop's application, too, as long as the loop lives."""
+        self._drains = [kept for kept in self._drains if not kept.loop.is_closed()]
+        self._drains.append(drain)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         running = None
-        for loop, callback in self._callbacks:
+        for loop, callback, _, _ in self._drains:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(callback)
             if loop.is_running():
@@ -75,16 +85,22 @@ class _Handler:
         if running is None or self._is_deferring:
             self._previous(number, frame)
             return
-        # The server closes native sockets as soon as it sees the signal, perhaps in this very turn
-        # of its loop: what is to be said on them goes first. A second signal does not wait.
+        # The server closes native sockets as soon as it sees the signal, and does not read what
+        # comes on them: its kernel resets such a connection, and a page that writes before it
+        # reads (Chromium's network process) never sees what was said last. So pages answer first.
+        # A second signal does not wait.
         self._is_deferring = True
-        running.call_soon_threadsafe(self._pass_on, running, number, frame, _TURNS)
+        running.call_soon_threadsafe(self._pass_on, running, number, frame, running.time())
 
     def _pass_on(
-        self, loop: asyncio.AbstractEventLoop, number: int, frame: FrameType | None, turns: int
+        self, loop: asyncio.AbstractEventLoop, number: int, frame: FrameType | None, began: float
     ) -> None:
-        if turns:
-            loop.call_soon(self._pass_on, loop, number, frame, turns - 1)
+        waited = loop.time() - began
+        if any(
+            drain.loop.is_running() and waited < drain.seconds and not drain.is_done()
+            for drain in self._drains
+        ):
+            loop.call_later(_LOOK_SECONDS, self._pass_on, loop, number, frame, began)
             return
         self._is_deferring = False
         self._previous(number, frame)

@@ -300,6 +300,10 @@ class Registry:
         self.loop.call_later(self.config.drain_time / 2, self._hang_up)
         self.loop.call_later(self.config.drain_time, self._stop)
 
+    def is_done(self) -> bool:
+        """Tell whether every session is over, and no native socket is left."""
+        return not self.sessions and not self.natives
+
     def _hang_up(self) -> None:
         # A body that does not come would keep the server for as long as it may take.
         self.patience.give_up()

@@ -104,10 +104,10 @@ async def test_demo_loses_nothing_when_every_transport_is_cut(browser: Browser) 
             await automatic.locator("select").first.select_option("refuse")
             await expect(automatic.locator(".state")).to_have_text("over stream", timeout=10_000)
             assert demo.interrupt() == 0
-            panel = page.locator("#panel-poll")
-            await expect(panel).to_have_attribute("data-state", "closed", timeout=10_000)
-            await expect(panel.locator(".state")).to_have_text("closed, 1012")
-            await expect(panel.locator(".up .lost")).to_have_text("0")
+            for transport in PANELS:
+                panel = page.locator(f"#panel-{transport}")
+                await expect(panel.locator(".state")).to_have_text("closed, 1012", timeout=10_000)
+                await expect(panel.locator(".up .lost")).to_have_text("0")
         assert "Traceback" not in demo.log()
 
 

@@ -105,23 +105,27 @@ async def parked(url: str) -> AsyncIterator[Parked]:
             pages.polled.append(await poller.poll(section(1)))
 
         tasks.start_soon(poll)
-        page = Page(client, url)
-        pages.native = await stack.enter_async_context(
-            connect(
-                page.url("ws").replace("http", "ws", 1),
-                subprotocols=[Subprotocol(f"emulation.{drawn()}")],
-                origin=Origin(url),
-                proxy=None,
-            )
-        )
-        assert json.loads(str(await pages.native.recv())[1:])[0] == "secret"
-        await pages.native.send('\0["head",1,"",1,""]')
-        await pages.native.send('\0["ping"]')
-        with anyio.fail_after(TIMEOUT):
-            while json.loads(str(await pages.native.recv())[1:])[0] != "ack":
-                pass
+        pages.native = await stack.enter_async_context(native_page(client, url))
         await wait_until_parked(client, poller)
         yield pages
+
+
+@asynccontextmanager
+async def native_page(client: httpx.AsyncClient, url: str) -> AsyncIterator[ClientConnection]:
+    """Open a socket over a native one."""
+    async with connect(
+        Page(client, url).url("ws").replace("http", "ws", 1),
+        subprotocols=[Subprotocol(f"emulation.{drawn()}")],
+        origin=Origin(url),
+        proxy=None,
+    ) as native:
+        assert json.loads(str(await native.recv())[1:])[0] == "secret"
+        await native.send('\0["head",1,"",1,""]')
+        await native.send('\0["ping"]')
+        with anyio.fail_after(TIMEOUT):
+            while json.loads(str(await native.recv())[1:])[0] != "ack":
+                pass
+        yield native
 
 
 async def wait_until_parked(client: httpx.AsyncClient, poller: Page) -> None:
@@ -256,6 +260,50 @@ async def test_event_streams_of_the_applications_own() -> None:
                 chunks = ticks.aiter_raw()
                 await anext(chunks)
                 await stop(server, signal.SIGTERM)
+        server.assert_ended_well(TRACEBACK)
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-h11"])
+async def test_a_page_that_writes_before_it_reads(kind: str) -> None:
+    """A kernel resets a connection that is closed while something comes, which such a page sees."""
+    with running(APPLICATION, kind, arguments=PATIENT[kind]) as server:
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
+            native_page(client, server.url) as native,
+            anyio.create_task_group() as tasks,
+        ):
+            native.transport.pause_reading()
+            tasks.start_soon(stop, server, signal.SIGTERM)
+            with anyio.fail_after(TIMEOUT):
+                while DISCONNECTED not in server.log():
+                    await native.send("more")
+                    await anyio.sleep(0.01)
+            for _ in range(10):
+                await native.send("and more")
+                await anyio.sleep(0.01)
+            native.transport.resume_reading()
+            with anyio.fail_after(TIMEOUT):
+                while await native.recv() != f'\0["c",{GOING_DOWN}]':
+                    pass
+            await native.send(f'\0["c",{GOING_DOWN}]')
+        server.assert_ended_well(TRACEBACK)
+
+
+async def test_a_page_between_two_polls() -> None:
+    with running(APPLICATION, arguments=PATIENT["uvicorn"]) as server:
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            page = Page(client, server.url)
+            await page.opened()
+            tasks.start_soon(stop, server, signal.SIGTERM)
+            with anyio.fail_after(TIMEOUT):
+                while DISCONNECTED not in server.log():  # noqa: ASYNC110 (a file)
+                    await anyio.sleep(0.01)
+            await anyio.sleep(0.2)  # by then uvicorn, which looks ten times a second, knows
+            answer = await page.poll(section(1))
+            assert told(answer.frames) == [close(GOING_DOWN)], answer.frames
         server.assert_ended_well(TRACEBACK)
 
 

@@ -22,6 +22,7 @@ from emulation.protocol.handshake import (
     is_count,
     is_key,
     is_nonce,
+    is_ours,
     is_token,
     parse_answer_head,
     parse_body,
@@ -81,6 +82,22 @@ def test_a_count(value: object) -> None:
 @pytest.mark.parametrize("value", [-1, 2**53, 10**30, True, False, 1.0, "1", None, [], [1]])
 def test_what_is_no_count(value: object) -> None:
     assert not is_count(value)
+
+
+@pytest.mark.parametrize("offered", ["emulation.resume", "emulation." + KEY])
+def test_a_subprotocol_of_ours(offered: str) -> None:
+    assert is_ours(offered)
+
+
+@pytest.mark.parametrize(
+    "offered",
+    [
+        *("", "chat", "emulation", "emulation.", "emulation.resumed", "Emulation.resume", "resume"),
+        *(KEY, "chat." + KEY, "xmulation." + KEY, "emulation." + KEY[1:], f" emulation.{KEY}"),
+    ],
+)
+def test_a_subprotocol_of_the_applications(offered: str) -> None:
+    assert not is_ours(offered)
 
 
 # --- Heads ----------------------------------------------------------------------------------------
