@@ -216,8 +216,8 @@ class WebSocketEmulation:
             event = await receive()
             if event["type"] == "lifespan.startup":
                 self._registry = None  # a test serves the same application again
-            elif event["type"] == "lifespan.shutdown":
-                self.go_down()
+            elif event["type"] == "lifespan.shutdown" and self._registry is not None:
+                self._registry.go_down(at_once=True)  # the loop may not turn again
             return event
 
         return listening

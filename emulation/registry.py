@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import secrets
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emulation.carrier import Carrier
 from emulation.deadlines import Deadlines, Look, Patience
@@ -30,6 +32,11 @@ logger = logging.getLogger("emulation.registry")
 # What a log line shows of another process's name.
 _MAX_NODE = 32
 
+
+# Between two pages that are told that the server goes down (seconds), in the mean, and how many of
+# them are told at once: granian ends its loop as soon as it may.
+_APART: Final = 0.005
+_AT_ONCE: Final = 10
 
 # The loop holds tasks weakly, and nobody else may hold their registry: an application that was
 # mounted somewhere, without lifespan, is dropped with its loop.
@@ -283,22 +290,39 @@ class Registry:
 
     # --- The end ----------------------------------------------------------------------------------
 
-    def go_down(self) -> None:
+    def go_down(self, *, at_once: bool = False) -> None:
         """Tell every session 1012, end every parked request and refuse new sessions.
 
-        What is left of the applications and native sockets is ended within `drain_time`.
+        Many pages are told one by one, in an order that is drawn, so that they do not come back all
+        at the same moment. What is left of the applications and native sockets is ended within
+        `drain_time`.
         """
         if self.is_going_down:
             return
         self.is_going_down = True
         logger.info("going down: %d sessions are closed with 1012", len(self.sessions))
-        for session in list(self.sessions):
-            session.go_away(CloseCode.SERVICE_RESTART)
+        apart = 0 if at_once else (len(self.carriers) - _AT_ONCE) * _APART
+        spread = max(0, min(apart, self.config.drain_time / 5))
         for carrier in list(self.carriers.values()):
-            if carrier.downstream is not None:
-                carrier.downstream.finish()
+            self._within(spread, self.take_leave, carrier)
+        for session in list(self.sessions):
+            if session.carrier is None:
+                self._within(spread, session.go_away, CloseCode.SERVICE_RESTART)
         self.loop.call_later(self.config.drain_time / 2, self._hang_up)
         self.loop.call_later(self.config.drain_time, self._stop)
+
+    def _within(self, seconds: float, callback: Callable[[Any], None], argument: Any) -> None:
+        if seconds:
+            self.loop.call_later(random.uniform(0, seconds), callback, argument)
+        else:
+            callback(argument)
+
+    def take_leave(self, carrier: Carrier) -> None:
+        """Tell the sessions of one page 1012, and end what is parked for them."""
+        for session in list(carrier.sessions.values()):
+            session.go_away(CloseCode.SERVICE_RESTART)
+        if carrier.downstream is not None:
+            carrier.downstream.finish()
 
     def is_done(self) -> bool:
         """Tell whether every session is over, and no native socket is left."""

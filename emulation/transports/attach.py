@@ -45,7 +45,9 @@ def begin(exchange: Exchange, carrier: Carrier, downstream: Downstream) -> None:
     """Let the downstream serve the carrier, or end it at once where that is not to be."""
     is_newest = carrier.take_over(downstream)
     exchange.forget_request()  # it may be parked for long
-    if is_newest and not exchange.registry.is_going_down:
-        downstream.push()
-    else:
+    if not is_newest:
         downstream.finish()
+    elif exchange.registry.is_going_down:
+        exchange.registry.take_leave(carrier)
+    else:
+        downstream.push()

@@ -11,7 +11,7 @@ import pytest
 
 from emulation.protocol.frames import BINARY, CLOSE, DOCUMENT, document
 from tests.session.native import resumed
-from tests.session.stage import Played, Served, serving
+from tests.session.stage import Endpoint, Played, Served, serving
 from tests.session.wire import (
     FORMS,
     Page,
@@ -186,6 +186,26 @@ async def test_a_server_that_goes_down_says_1012_and_ends_all(way: str) -> None:
         assert late.status == 503 and int(late.headers["retry-after"]) > 0
         # What is left is still answered.
         assert (await page.upload(section(1, 1, 1), close(1012))).status in (200, 204)
+
+
+async def test_pages_are_told_one_by_one_that_the_server_goes_down() -> None:
+    """Whoever is told comes back: not all at the same moment, and not in the order they came."""
+    async with serving() as served, anyio.create_task_group() as tasks:
+        told: list[tuple[float, int]] = []
+
+        async def listen(number: int, endpoint: Endpoint) -> None:
+            assert await endpoint.disconnect() == (1012, "")
+            told.append((anyio.current_time(), number))
+            endpoint.leave()
+
+        for number in range(40):
+            tasks.start_soon(listen, number, await served.play(served.page("/puppet")))
+        served.middleware.go_down()
+        with anyio.fail_after(10):
+            while len(told) < 40:  # noqa: ASYNC110 (a list)
+                await anyio.sleep(0.01)
+        assert told[-1][0] - told[0][0] > 0.02, told
+        assert [number for _, number in told] != list(range(40))
 
 
 async def test_a_body_that_does_not_come_when_all_has_ended() -> None:
