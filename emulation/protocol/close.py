@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final
 
 from emulation.exceptions import LocalProtocolError, RemoteProtocolError
@@ -13,19 +12,22 @@ __all__ = ["MAX_REASON_BYTES", "CloseCode", "close_payload", "is_sendable", "par
 MAX_REASON_BYTES: Final = 123
 
 
-class CloseCode(IntEnum):
-    """The codes of RFC 6455 section 7.4.1 and the IANA registry that this package uses itself."""
+class CloseCode:
+    """The codes of RFC 6455 section 7.4.1 and the IANA registry that this package uses itself.
 
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    NO_STATUS = 1005
-    ABNORMAL = 1006
-    INVALID_DATA = 1007
-    POLICY_VIOLATION = 1008
-    TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
+    They are plain integers: Daphne's autobahn takes nothing else, nor an enumeration's member.
+    """
+
+    NORMAL: Final = 1000
+    GOING_AWAY: Final = 1001
+    PROTOCOL_ERROR: Final = 1002
+    NO_STATUS: Final = 1005
+    ABNORMAL: Final = 1006
+    INVALID_DATA: Final = 1007
+    POLICY_VIOLATION: Final = 1008
+    TOO_BIG: Final = 1009
+    INTERNAL_ERROR: Final = 1011
+    SERVICE_RESTART: Final = 1012
 
 
 def is_sendable(code: object) -> bool:

@@ -17,7 +17,6 @@ from emulation.protocol.connection import Credit
 from emulation.protocol.frames import (
     BINARY,
     BINARY_PART,
-    CLOSE,
     DOCUMENT,
     TEXT,
     TEXT_PART,
@@ -246,9 +245,9 @@ class NativeHome:
         if isinstance(message, bytes):
             return BINARY_PART if self._is_part else BINARY, message
         if message.startswith(_SPECIAL):
-            if message[1:2] != _SPECIAL:
-                return _parse_special(message[1:])
             message = message[1:]
+            if message.startswith("["):
+                return _parse_special(message)
         return TEXT_PART if self._is_part else TEXT, message.encode()
 
     async def _write(self) -> None:
@@ -307,9 +306,6 @@ class NativeHome:
 
 def _parse_special(text: str) -> Frame:
     try:
-        frame = frame_from_json(json.loads(text))
+        return frame_from_json(json.loads(text))
     except (RemoteProtocolError, ValueError, RecursionError) as error:
         raise Failure(f"a special message that is none: {error}") from error
-    if frame[0] not in (DOCUMENT, CLOSE):
-        raise Failure("a special message that is neither a document nor a close")
-    return frame

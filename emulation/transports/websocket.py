@@ -378,7 +378,7 @@ class NativeSocket(Writer):
         if session.written < connection.acknowledged:
             # The page has had the frame since it said its ack: only its number counts.
             session.written += 1
-            return {"type": "websocket.send", "text": ""}
+            return _event(TEXT, b"")
         frame = connection.frame_after(session.written)
         if frame is None:
             return self._next_document(session)
@@ -445,10 +445,10 @@ class NativeSocket(Writer):
                 self._take(BINARY, event["bytes"])
             elif text[:1] != "\0":
                 self._take(TEXT, text)
-            elif text[1:2] == "\0":
-                self._take(TEXT, text[1:])
-            else:
+            elif text[1:2] == "[":
                 await self._take_special(text[1:])
+            else:
+                self._take(TEXT, text[1:])
 
     def _take(self, kind: int, message: str | bytes) -> None:
         session = self.session
@@ -667,12 +667,12 @@ def _parse(text: str) -> Frame:
 
 
 def _event(kind: int, payload: bytes | memoryview) -> Event:
-    """Make the message that is this numbered frame."""
+    """Make the message that is this numbered frame, and never an empty one: Daphne sends none."""
     if kind == TEXT or kind == TEXT_PART:
         text = str(payload, "utf-8")
-        return {"type": "websocket.send", "text": "\0" + text if text[:1] == "\0" else text}
-    if kind == CLOSE:
-        return _spoken((CLOSE, payload))
+        return {"type": "websocket.send", "text": text if text[:1] > "\0" else "\0" + text}
+    if kind == CLOSE or not payload:
+        return _spoken((kind, payload))
     return {"type": "websocket.send", "bytes": bytes(payload)}
 
 

@@ -50,6 +50,8 @@ NATIVE_MANNERS = {
         tells_reason=False,
         passes_headers_of_accept=False,
     ),
+    # Never asked natively: see NOT_A_CONTROL.
+    "daphne": Manner(passes_headers_of_accept=False),
 }
 
 

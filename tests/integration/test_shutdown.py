@@ -44,6 +44,7 @@ PATIENT = {
     "uvicorn-h11": ("--timeout-graceful-shutdown", "30"),
     "hypercorn": ("--graceful-timeout", "30"),
     "granian": ("--workers-kill-timeout", "30"),
+    "daphne": (),
 }
 # What is promised is 2 s; a machine that does something else meanwhile may take longer.
 PATIENCE = 5.0

@@ -162,11 +162,16 @@ def granian(application: str, port: int) -> list[str]:
     return ["granian", application, "--interface", "asgi", "--port", str(port), *graceful]
 
 
+def daphne(application: str, port: int) -> list[str]:
+    return ["daphne", "--port", "0", "--application-close-timeout", "10", application]
+
+
 COMMANDS: dict[str, Callable[[str, int], list[str]]] = {
     "uvicorn": uvicorn_httptools,
     "uvicorn-h11": uvicorn_h11,
     "hypercorn": hypercorn,
     "granian": granian,
+    "daphne": daphne,
 }
 
 
@@ -199,7 +204,7 @@ def wait_until_answering(server: Server, port: int | None) -> None:
 
 
 def announced_port(log: str) -> int:
-    found = re.search(r"[Rr]unning on https?://127\.0\.0\.1:(\d+)", log)
+    found = re.search(r"(?:[Rr]unning on https?://|TCP address )127\.0\.0\.1:(\d+)", log)
     return int(found[1]) if found else 0
 
 

@@ -24,7 +24,7 @@ async def stop(server: Server) -> None:
     await anyio.to_thread.run_sync(lambda: server.stop(signal.SIGTERM, TIMEOUT))
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-h11", "hypercorn", "granian"])
+@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-h11", "hypercorn", "granian", "daphne"])
 async def test_pages_that_leave_in_the_middle(kind: str) -> None:
     with running(APPLICATION, kind) as server:
         async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
@@ -56,7 +56,7 @@ async def test_pages_that_leave_in_the_middle(kind: str) -> None:
         server.assert_ended_well(TRACEBACK)
 
 
-@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-h11", "hypercorn", "granian"])
+@pytest.mark.parametrize("kind", ["uvicorn", "uvicorn-h11", "hypercorn", "granian", "daphne"])
 async def test_answers_are_whole(kind: str) -> None:
     """A request that is in order, and one that is not, are answered alike by each server."""
     with running(APPLICATION, kind) as server:

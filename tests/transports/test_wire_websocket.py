@@ -50,7 +50,7 @@ async def test_the_first_words(served: Served) -> None:
         assert [words[0] for words in native.said] == ["secret", "opened"]
         assert said[1] in (0, 1) and said[2] == "chat.v2"
         assert served.stage.scopes[-1]["subprotocols"] == ["chat.v2"]
-        for message in ("", "text", "\0", "\0[1]", "\0\0x", b"", b"\0\xff", "snow ☃ 😀"):
+        for message in ("text", "\0", "\0[1]", "\0\0x", b"\0\xff", "snow ☃ 😀"):
             escaped = (
                 "\0" + message if isinstance(message, str) and message[:1] == "\0" else message
             )
@@ -205,8 +205,7 @@ async def test_parts(served: Served) -> None:
 
 
 FATAL = {
-    "not JSON": (1002, "\0x"),
-    "not an array": (1002, '\0{"a":1}'),
+    "not JSON": (1002, "\0[x"),
     "of no name": (1002, "\0[]"),
     "unknown numbered frame": (1002, '\0["x"]'),
     "ack of what was never sent": (1002, '\0["ack",99]'),

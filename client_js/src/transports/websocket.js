@@ -34,9 +34,8 @@ export function fromMessage(data) {
   if (typeof data !== 'string') return { type_: BINARY, data_: new Bytes(data) };
   var isSpecial = data[0] === '\0';
   if (isSpecial) data = data.slice(1);
-  if (!isSpecial || data[0] === '\0') return { type_: TEXT, data_: data };
-  var frame = data[0] === '[' && fromElement(fromJSON(data));
-  return frame && frame.type_ >= CLOSE ? frame : { type_: UNKNOWN, data_: null };
+  if (!isSpecial || data[0] !== '[') return { type_: TEXT, data_: data };
+  return fromElement(fromJSON(data)) || { type_: UNKNOWN, data_: null };
 }
 
 /**
