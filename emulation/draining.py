@@ -15,6 +15,9 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["on_going_down"]
 
+# By these servers are ended, where the system has them. Gunicorn ends its workers by SIGQUIT when
+# it gets SIGINT itself.
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGBREAK")
 # Between two looks whether every page has been told (seconds).
 _LOOK_SECONDS: Final = 0.01
 
@@ -39,8 +42,9 @@ def on_going_down(
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         drain = _Drain(loop, callback, is_done, seconds)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            _listen(number, drain)
+        for name in _SIGNALS:
+            if hasattr(signal, name):
+                _listen(signal.Signals[name], drain)
     # Hypercorn's workers get no signal: their main process sets an event, which this task of the
     # worker's waits for.
     for task in asyncio.all_tasks(loop):

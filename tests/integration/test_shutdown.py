@@ -153,6 +153,16 @@ async def test_signals(kind: str, sent: signal.Signals) -> None:
         assert server.log().count(DISCONNECTED) == 5, server.log()
 
 
+async def test_a_worker_of_gunicorn() -> None:
+    """It listens for SIGQUIT, which its arbiter sends when it has SIGINT itself."""
+    with running("tests.session.parting:worker", arguments=PATIENT["uvicorn"]) as server:
+        async with parked(server.url) as pages:
+            server.process.send_signal(signal.SIGQUIT)
+            await pages.assert_told()
+        await stop(server, signal.SIGTERM)
+        server.assert_ended_well(TRACEBACK)
+
+
 async def test_hypercorn_without_workers() -> None:
     arguments = ("--workers", "0", *PATIENT["hypercorn"])
     with running(APPLICATION, "hypercorn", arguments=arguments) as server:

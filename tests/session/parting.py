@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from emulation import WebSocketEmulation
@@ -66,3 +68,10 @@ app = Starlette(
     ]
 )
 app.add_middleware(WebSocketEmulation)
+
+
+async def worker(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the same in a process that listens for another signal, too."""
+    if scope["type"] == "lifespan":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, print, "quitting")
+    await app(scope, receive, send)
