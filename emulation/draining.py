@@ -81,11 +81,11 @@ class _Handler:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         running = None
-        for loop, callback, _, _ in self._drains:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(callback)
-            if loop.is_running():
-                running = loop
+        for drain in self._drains:
+            if not drain.loop.is_closed():
+                drain.loop.call_soon_threadsafe(drain.callback)
+            if drain.loop.is_running():
+                running = drain.loop
         if running is None or self._is_deferring:
             self._previous(number, frame)
             return
