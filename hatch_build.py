@@ -22,8 +22,8 @@ COMPILED = """
     bridge carrier deadlines eager registry session
     protocol/codec protocol/connection protocol/frames protocol/handshake protocol/requests
     transports/attach transports/direct transports/exchange transports/headers transports/marker
-    transports/opening transports/poll transports/scope transports/stream transports/upstream
-    transports/websocket
+    transports/opening transports/poll transports/scope transports/shortcut transports/stream
+    transports/upstream transports/websocket
 """.split()
 
 

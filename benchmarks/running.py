@@ -23,7 +23,8 @@ PYTHON = str(BUILD / "venv" / "bin" / "python")
 NODE = BUILD / "node"
 LOAD = BUILD / "load"
 
-PACKAGES = ("uvicorn[standard]", "websockets")
+# With what the library depends on, for its wheel is installed without.
+PACKAGES = ("uvicorn[standard]", "websockets", "starlette", "sse-starlette")
 PEER_PACKAGES = ("python-engineio", "aiohttp", "sockjs", "playwright")
 NODE_PACKAGES = ("engine.io", "sockjs", "engine.io-client", "sockjs-client")
 

@@ -21,6 +21,7 @@ from emulation.transports.marker import Marker, split_marker
 from emulation.transports.opening import serve_open
 from emulation.transports.poll import serve_poll
 from emulation.transports.scope import client_of
+from emulation.transports.shortcut import expect_again
 from emulation.transports.stream import serve_stream
 from emulation.transports.upstream import bye, upload
 from emulation.transports.websocket import serve_websocket
@@ -156,6 +157,8 @@ class WebSocketEmulation:
                 await serve_open(exchange, self.app)
             else:
                 await _VERBS[marker.verb](exchange)
+            if marker.verb == "send" and type(self).__call__ is WebSocketEmulation.__call__:
+                expect_again(exchange, self)
         except RemoteProtocolError as error:
             await self._fail(exchange, error)
         except ClientGone:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from emulation.transports.headers import Headers
 
-__all__ = ["answer_at_once", "body_at_once"]
+__all__ = ["answer_at_once", "body_at_once", "cycle_of", "head_of", "is_bare"]
 
 _MODULE: Final = "uvicorn.protocols.http.httptools_impl"
+_PROXIES: Final = "uvicorn.middleware.proxy_headers"
 
 # Those whose RequestResponseCycle was read word for word. Before them `keep_alive` does not know of
 # a request's `Connection: close`; with one behind them tests/transports/test_direct.py says so.
@@ -36,7 +37,7 @@ _FRAMING: Final = frozenset((b"connection", b"content-length", b"transfer-encodi
 _methods: Final[dict[Any, frozenset[Any]]] = {}
 
 
-def _cycle_of(method: Any) -> Any:
+def cycle_of(method: Any) -> Any:
     """Return uvicorn's object of one request that this is a method of; None for any other's."""
     if type(method) is not MethodType:
         return None
@@ -55,15 +56,28 @@ def _known_methods(kind: Any) -> frozenset[Any]:
     if not version.startswith(_VERSIONS) or kind is not module.RequestResponseCycle:
         return frozenset()
     # Who has put another function in the place of one wants to be called.
-    own = vars(module)
-    return frozenset(
-        [one for one in (kind.receive, kind.send) if getattr(one, "__globals__", None) is own]
-    )
+    return frozenset([one for one in (kind.receive, kind.send) if _is_own(one, module)])
+
+
+def _is_own(method: Any, module: Any) -> bool:
+    return getattr(method, "__globals__", None) is vars(module)
+
+
+def is_bare(protocol: Any, app: Any) -> bool:
+    """Tell whether this is uvicorn's object of a connection, which calls `app` and nothing else."""
+    module = sys.modules[_MODULE]
+    kind = type(protocol)
+    if kind is not module.HttpToolsProtocol or not _is_own(kind.data_received, module):
+        return False
+    called = protocol.app
+    if type(called) is sys.modules[_PROXIES].ProxyHeadersMiddleware:
+        called = called.app  # it corrects the scope by its headers
+    return called is app
 
 
 def body_at_once(receive: Any) -> bytes | None:
     """Return the request's body where all of it has come; None where it is to be waited for."""
-    cycle = _cycle_of(receive)
+    cycle = cycle_of(receive)
     if (
         cycle is None
         or cycle.more_body
@@ -85,7 +99,7 @@ def answer_at_once(send: Any, status: int, headers: Headers, body: bytes | None)
 
     Nobody looks at the headers: none may hold what somebody else has chosen.
     """
-    cycle = _cycle_of(send)
+    cycle = cycle_of(send)
     if (
         cycle is None
         or cycle.response_started
@@ -98,13 +112,9 @@ def answer_at_once(send: Any, status: int, headers: Headers, body: bytes | None)
         or status not in _STATUS_LINES
     ):
         return False
-    pieces = [_STATUS_LINES[status]]
-    for name, value in cycle.default_headers:
-        if name in _FRAMING:
-            return False
-        pieces += (name, b": ", value, b"\r\n")
-    for name, value in headers:
-        pieces += (name, b": ", value, b"\r\n")
+    pieces = head_of(status, cycle.default_headers, headers)
+    if pieces is None:
+        return False
     cycle.response_started = True
     if body is None:
         cycle.chunked_encoding = True
@@ -119,3 +129,15 @@ def answer_at_once(send: Any, status: int, headers: Headers, body: bytes | None)
     cycle.message_event.set()
     cycle.on_response()
     return True
+
+
+def head_of(status: int, own: Headers, headers: Headers) -> list[bytes] | None:
+    """Return the lines of an answer's head; None where the server's own headers mean something."""
+    pieces = [_STATUS_LINES[status]]
+    for name, value in own:
+        if name in _FRAMING:
+            return None
+        pieces += (name, b": ", value, b"\r\n")
+    for name, value in headers:
+        pieces += (name, b": ", value, b"\r\n")
+    return pieces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from anyio import BrokenResourceError, ClosedResourceError
 
@@ -18,6 +18,7 @@ from emulation.transports.direct import answer_at_once, body_at_once
 from emulation.transports.headers import (
     OCTET_STREAM,
     Header,
+    Headers,
     answer,
     check_upload,
     empty_answer,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from emulation.registry import Registry
     from emulation.transports.marker import Marker
 
-__all__ = ["GONE", "Exchange"]
+__all__ = ["GONE", "Answer", "Exchange"]
+
+# Its status, its headers and its body.
+Answer: TypeAlias = tuple[int, Headers, bytes]
 
 # How a server, or a middleware around us (Starlette's BaseHTTPMiddleware), says to who sends that
 # the client has left.
@@ -122,6 +126,15 @@ class Exchange:
         self.request = request
         self.number = request.head.number
 
+    def read_next(self, body: bytes) -> bool:
+        """Read the body of another request with these headers, where it is in the plain form."""
+        request = read_plain(body)
+        if request is None:
+            return False
+        self.request = request
+        self.number = request.head.number
+        return True
+
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""
         at_once = body_at_once(self.receive)
@@ -204,20 +217,26 @@ class Exchange:
         """The Origin that the answer's CORS headers name, None where a page needs none."""
         return self.origin if self.needs_cors else None
 
+    def compose(
+        self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
+    ) -> Answer:
+        """Make an answer with a body of these frames behind the head."""
+        body = self.encoder().encode((self.answer_head(), *frames), is_last=True)
+        headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
+        return status, headers, body
+
     async def respond(
         self, frames: Iterable[Frame], *, status: int = 200, more: Iterable[Header] = ()
     ) -> None:
-        """Answer with a body of these frames behind the head."""
-        body = self.encoder().encode((self.answer_head(), *frames), is_last=True)
-        headers = answer(OCTET_STREAM, origin=self.named_origin, length=len(body), more=more)
-        await self.answer(status, headers, body, are_ours=not more)
+        """Answer so; raises ClientGone."""
+        await self.answer(*self.compose(frames, status=status, more=more), are_ours=not more)
 
     async def respond_empty(self) -> None:
         """Answer 204; raises ClientGone."""
         await self.answer(204, empty_answer(self.named_origin))
 
     async def answer(
-        self, status: int, headers: list[Header], body: bytes = b"", *, are_ours: bool = True
+        self, status: int, headers: Headers, body: bytes = b"", *, are_ours: bool = True
     ) -> None:
         """Send a whole answer; raises ClientGone.
 
@@ -231,7 +250,7 @@ class Exchange:
         except GONE as error:
             raise ClientGone from error
 
-    async def start(self, headers: list[Header]) -> None:
+    async def start(self, headers: Headers) -> None:
         """Begin an answer that goes on; raises ClientGone."""
         try:
             if answer_at_once(self.send, 200, headers, None):

@@ -12,52 +12,82 @@ from emulation.transports.headers import empty_answer
 if TYPE_CHECKING:
     from emulation.carrier import Carrier
     from emulation.protocol.requests import Request
-    from emulation.transports.exchange import Exchange
+    from emulation.transports.exchange import Answer, Exchange
 
-__all__ = ["bye", "upload"]
+__all__ = ["Upload", "bye", "upload"]
 
 
 async def upload(exchange: Exchange) -> None:
     """Take an upload in one step and answer at once with what was taken."""
     await exchange.read()
-    carrier = exchange.find_carrier()
-    request = exchange.request
-    unknown = carrier.take_sections(request.sections)
-    if unknown and exchange.registry.awaits_number(carrier):
-        unknown = []  # it may be that one: the attach that names it by its nonce is on its way
-    if not request.is_ended:
-        carrier.ask()
-    reply: list[Frame] = []
-    if any(one.frames for one in request.sections):
-        # What applications answer in the next turn of the loop goes out together with this answer,
-        # or in it: the client, or the proxy in front, is woken once.
-        carrier.hold()
+    taken = Upload(exchange)
+    if taken.has_frames:
         try:
             await asyncio.sleep(0)
-            if request.is_ended and len(request.sections) == 1:
-                reply = carrier.reply(request.sections[0])
-        finally:
-            carrier.release()
-    if reply:
-        await exchange.respond(reply)
-        return
-    downstream = carrier.downstream
-    attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
-    if exchange.is_binary and not unknown and _took_all(request, carrier):
-        envelope = b"%d %s %d %d %d" % (
-            WIRE_VERSION,
-            exchange.marker.key.encode(),
-            exchange.number,
-            attach,
-            written,
-        )
-        headers = empty_answer(exchange.named_origin, (b"emulation", envelope))
-        await exchange.answer(204, headers)
-        return
-    frames = [counts("written", attach, written)]
-    frames += (counts("gone", number) for number in unknown)
-    frames += _acknowledge(exchange, carrier)
-    await exchange.respond(frames)
+        except asyncio.CancelledError:
+            taken.release()
+            raise
+    await exchange.answer(*taken.answer())
+
+
+class Upload:
+    """What has come in an upload, taken, and the answer to it.
+
+    Raises RemoteProtocolError as Registry.find_carrier does.
+    """
+
+    __slots__ = ("_carrier", "_exchange", "_unknown", "has_frames")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._carrier = carrier = exchange.find_carrier()
+        request = exchange.request
+        unknown = carrier.take_sections(request.sections)
+        if unknown and exchange.registry.awaits_number(carrier):
+            unknown = []  # it may be that one: the attach that names it by its nonce is on its way
+        self._unknown = unknown
+        if not request.is_ended:
+            carrier.ask()
+        # Then the answer is to wait for the next turn of the loop: what applications say in it goes
+        # out together with the answer, or in it. The client, or the proxy in front, is woken once.
+        self.has_frames = any([one.frames for one in request.sections])
+        if self.has_frames:
+            carrier.hold()
+
+    def release(self) -> None:
+        """Let go out what has waited for the answer, which nobody will make."""
+        self._carrier.release()
+
+    def answer(self) -> Answer:
+        """Make the answer."""
+        exchange, carrier = self._exchange, self._carrier
+        request = exchange.request
+        if self.has_frames:
+            try:
+                reply = carrier.reply(request.sections[0]) if _is_of_one(request) else []
+            finally:
+                carrier.release()
+            if reply:
+                return exchange.compose(reply)
+        downstream = carrier.downstream
+        attach, written = (downstream.attach, downstream.written) if downstream else (0, 0)
+        if exchange.is_binary and not self._unknown and _took_all(request, carrier):
+            envelope = b"%d %s %d %d %d" % (
+                WIRE_VERSION,
+                exchange.marker.key.encode(),
+                exchange.number,
+                attach,
+                written,
+            )
+            return 204, empty_answer(exchange.named_origin, (b"emulation", envelope)), b""
+        frames = [counts("written", attach, written)]
+        frames += [counts("gone", number) for number in self._unknown]
+        frames += _acknowledge(exchange, carrier)
+        return exchange.compose(frames)
+
+
+def _is_of_one(request: Request) -> bool:
+    return request.is_ended and len(request.sections) == 1
 
 
 def _took_all(request: Request, carrier: Carrier) -> bool:

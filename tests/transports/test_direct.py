@@ -6,174 +6,22 @@ stands a middleware, so that ASGI's way is taken; both have to end alike, to the
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import re
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import uvicorn
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from emulation import WebSocketEmulation
 from emulation.protocol.frames import Frame, document
 from emulation.transports import direct
-from tests.session.wire import encoded, section, text
-
-KEY, NONCE, SECRET = "K" * 22, "N" * 22, "S" * 32
-TYPE = b"Content-Type: application/octet-stream\r\n"
-SAME = b"Sec-Fetch-Site: same-origin\r\n"
-CROSS = b"Origin: http://127.0.0.1\r\n"
-
-# Of uvicorn's own, which a profiler sees.
-CODES = {RequestResponseCycle.receive.__code__, RequestResponseCycle.send.__code__}
-
-
-async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Accept with a cookie where there is a query, and echo."""
-    assert scope["type"] == "websocket"
-    await receive()
-    headers = [(b"set-cookie", scope["query_string"])] if scope["query_string"] else []
-    await send({"type": "websocket.accept", "headers": headers})
-    while (event := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": event["text"]})
-
-
-def between(app: Any) -> Any:
-    """A middleware as there are many."""
-
-    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        async def receiving() -> Any:
-            return await receive()
-
-        async def sending(event: Any) -> None:
-            await send(event)
-
-        await app(scope, receiving, sending)
-
-    return wrapped
-
-
-class Transport(asyncio.Transport):
-    """A connection of which the other end is here."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.is_closed = False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"sockname": ("127.0.0.1", 80), "peername": ("127.0.0.1", 5)}.get(name, default)
-
-    def write(self, data: Any) -> None:
-        assert not self.is_closed
-        self.written += data
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def is_closing(self) -> bool:
-        return self.is_closed
-
-    def pause_reading(self) -> None:
-        """All that was fed has been parsed."""
-
-    def resume_reading(self) -> None:
-        """See `pause_reading`."""
-
-
-class Connection:
-    """A connection to a server, of which uvicorn's methods that were called are counted."""
-
-    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
-        self.state = state
-        self.protocol = HttpToolsProtocol(config, state, app_state={})
-        self.protocol.access_log = False  # pytest has a handler for it
-        self.transport = Transport()
-        self.protocol.connection_made(self.transport)
-        self.calls = 0
-
-    async def feed(self, *pieces: bytes) -> None:
-        """Let these bytes come, and all that follows from them."""
-        for piece in pieces:
-            if piece:
-                self.protocol.data_received(piece)
-            await self.settle()
-
-    async def settle(self) -> None:
-        sys.setprofile(self._note)
-        try:
-            for _ in range(20):
-                await asyncio.sleep(0)
-        finally:
-            sys.setprofile(None)
-
-    def _note(self, frame: Any, event: str, argument: object) -> None:
-        # Other tests have left some, which may end meanwhile.
-        self.calls += (
-            event == "call"
-            and frame.f_code in CODES
-            and frame.f_locals["self"].transport is self.transport
-        )
-
-    @property
-    def end(self) -> tuple[object, ...]:
-        """All that can be seen from outside, and what further requests meet."""
-        written = re.sub(rb'"(secret|ticket)","[^"]*"', b"", self.transport.written)
-        protocol, cycle = self.protocol, self.protocol.cycle
-        return (
-            written,
-            self.transport.is_closed,
-            self.state.total_requests,
-            protocol.timeout_keep_alive_task is not None,
-            protocol.flow.read_paused,
-            # What whoever receives next would get.
-            len(cycle.body),
-            cycle.message_event.is_set(),
-        )
-
-
-class Site:
-    """A server with an open socket; `connect` makes further connections to it."""
-
-    def __init__(self, app: Any) -> None:
-        self.config = uvicorn.Config(app, http="httptools", ws="none", log_config=None)
-        self.config.load()
-        self.state = ServerState()
-        self.state.default_headers = [(b"date", b"today"), (b"server", b"uvicorn")]
-        self.secret = ""
-
-    def connect(self) -> Connection:
-        return Connection(self.config, self.state)
-
-    def request(
-        self, verb: str, *frames: Frame, more: bytes = SAME, line: bytes = b"POST", query: str = ""
-    ) -> bytes:
-        """Make a request of a page; the head is added."""
-        head = document("head", 1, self.secret, 1, "")
-        body = encoded(head, *frames)
-        return (
-            b"%s /?%semulation=%s.%s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n%s%s\r\n"
-            % (line, query.encode(), verb.encode(), KEY.encode(), len(body), TYPE, more)
-        ) + body
-
-    def open(self, more: bytes = SAME, query: str = "") -> bytes:
-        return self.request("open", document("open", 1, NONCE, []), more=more, query=query)
-
-    async def opened(self) -> Connection:
-        """Open the socket; return a connection to go on with."""
-        connection = self.connect()
-        await connection.feed(self.open())
-        found = re.search(rb'"secret","([^"]+)"', connection.transport.written)
-        assert found
-        self.secret = found[1].decode()
-        return self.connect()
-
+from tests.session.wire import section
+from tests.transports.talking import CROSS, SAME, Connection, Site, application, between, say
 
 Talk = Callable[[Site], Awaitable[Connection]]
 TALKS: dict[str, Talk] = {}
@@ -182,10 +30,6 @@ TALKS: dict[str, Talk] = {}
 def talk(held: Talk) -> Talk:
     TALKS[held.__name__] = held
     return held
-
-
-def say(number: int, message: str = "hello") -> tuple[Frame, ...]:
-    return section(1, 0, number), text(message)
 
 
 # --- Each kind of answer --------------------------------------------------------------------------
@@ -333,10 +177,10 @@ async def one_that_asks_so_and_goes_on(site: Site) -> Connection:
 @talk
 async def a_slow_reader(site: Site) -> Connection:
     connection = await site.opened()
-    connection.protocol.pause_writing()
+    connection.transport.protocol.pause_writing()
     await connection.feed(site.request("send", *say(1)))
     assert not connection.transport.written
-    connection.protocol.resume_writing()
+    connection.transport.protocol.resume_writing()
     await connection.settle()
     return connection
 
@@ -345,7 +189,7 @@ async def a_slow_reader(site: Site) -> Connection:
 async def a_client_that_leaves(site: Site) -> Connection:
     connection = await site.opened()
     await connection.feed(site.request("poll", section(1)))
-    connection.protocol.connection_lost(OSError())
+    connection.transport.protocol.connection_lost(OSError())
     await site.connect().feed(site.request("send", *say(1)))
     await connection.settle()
     assert not connection.transport.written
@@ -355,8 +199,8 @@ async def a_client_that_leaves(site: Site) -> Connection:
 @talk
 async def a_client_that_leaves_at_once(site: Site) -> Connection:
     connection = await site.opened()
-    connection.protocol.data_received(site.request("send", *say(1)))
-    connection.protocol.connection_lost(OSError())
+    connection.transport.protocol.data_received(site.request("send", *say(1)))
+    connection.transport.protocol.connection_lost(OSError())
     await connection.settle()
     another = site.connect()
     await another.feed(site.request("poll", section(1)))
@@ -414,7 +258,7 @@ async def a_body_that_somebody_has_taken(site: Site) -> Connection:
     connection = await site.opened()
     await connection.feed(site.request("send", *say(1)))
     assert not connection.transport.written
-    connection.protocol.connection_lost(OSError())
+    connection.transport.protocol.connection_lost(OSError())
     await connection.settle()
     return connection
 

@@ -1,0 +1,442 @@
+"""What goes past uvicorn's parser ends as it would have through it.
+
+Each talk is held with one server as it is, and with one around whose application stands a
+middleware, so that uvicorn sees all of it; both have to end alike, to the byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvicorn
+
+from emulation import Config, WebSocketEmulation
+from emulation.transports import direct
+from tests.session.wire import section
+from tests.transports.talking import CROSS, SAME, Connection, Site, application, between, say
+
+pytestmark = pytest.mark.skipif(
+    not uvicorn.__version__.startswith(direct._VERSIONS),
+    reason=f"read HttpToolsProtocol of uvicorn {uvicorn.__version__}, then let direct.py"
+    " have it in _VERSIONS",
+)
+
+# What uvicorn parses of a connection's uploads until their head is known.
+FIRST = 2
+
+Talk = Callable[[Site, Connection], Awaitable[None]]
+# What is said on a connection whose head is known after three messages, and how many more of the
+# requests uvicorn is given then.
+TALKS: dict[str, tuple[Talk, int]] = {}
+
+
+def talk(parsed: int) -> Callable[[Talk], Talk]:
+    def add(held: Talk) -> Talk:
+        TALKS[held.__name__] = held, parsed
+        return held
+
+    return add
+
+
+async def known(site: Site, more: bytes = SAME) -> Connection:
+    """Return a connection that has uploaded three messages, of which the last one was taken."""
+    connection = await site.opened()
+    for number in (1, 2, 3):
+        await connection.feed(site.request("send", *say(number), more=more))
+    connection.parsed -= FIRST
+    return connection
+
+
+async def heard(site: Site) -> bytes:
+    """Return what a poll brings: what the application has said."""
+    another = site.connect()
+    await another.feed(site.request("poll"))
+    return another.transport.written.replace(site.secret.encode(), b"")
+
+
+@talk(0)
+async def messages_of_any_length(site: Site, connection: Connection) -> None:
+    for number, length in enumerate((1, 10, 1000, 30_000), 4):
+        await connection.feed(site.request("send", *say(number, "x" * length)))
+
+
+@talk(0)
+async def one_that_came_before(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("send", *say(3)))
+    await connection.feed(site.request("send", *say(2)))
+
+
+@talk(0)
+async def one_behind_a_gap(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("send", *say(9)))
+
+
+@talk(0)
+async def a_socket_that_there_is_not(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("send", *say(4, socket=7)))
+
+
+@talk(1)
+async def another_verb(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("poll"))
+    await connection.feed(site.request("send", *say(4)))
+
+
+@talk(2)
+async def another_header(site: Site, connection: Connection) -> None:
+    for number in (4, 5):
+        await connection.feed(site.request("send", *say(number), more=b"Cookie: a=b\r\n" + SAME))
+    await connection.feed(site.request("send", *say(6)))
+
+
+@talk(1)
+async def a_secret_that_is_none(site: Site, connection: Connection) -> None:
+    secret, site.secret = site.secret, "x" * len(site.secret)
+    await connection.feed(site.request("send", *say(4)))
+    site.secret = secret
+    assert b"HTTP/1.1 404 " in connection.transport.written
+
+
+@talk(1)
+async def a_body_that_is_malformed(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("send", *say(4)).replace(b"section", b"sektion"))
+
+
+@talk(1)
+async def a_body_that_was_cut(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4, "cut"))
+    await connection.feed(sent.replace(b"cut", b"uncut"))
+
+
+@talk(0)
+async def a_body_in_pieces(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4))
+    await connection.feed(sent[:-39], sent[-39:-9], sent[-9:])
+    await connection.feed(site.request("send", *say(5)))
+
+
+@talk(0)
+async def a_body_behind_its_head(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4))
+    at = sent.index(b"\r\n\r\n") + 4
+    await connection.feed(sent[:at], sent[at:])
+
+
+@talk(1)
+async def a_malformed_body_in_pieces(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4)).replace(b"section", b"sektion")
+    await connection.feed(sent[:-9], sent[-9:])
+    await connection.feed(site.request("send", *say(4)))
+
+
+@talk(1)
+async def a_body_in_pieces_and_the_next_one(site: Site, connection: Connection) -> None:
+    first, second = (site.request("send", *say(number)) for number in (4, 5))
+    await connection.feed(first[:-9], first[-9:] + second)
+
+
+@talk(3)
+async def a_head_in_pieces(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4))
+    await connection.feed(sent[:9], sent[9:90], sent[90:])
+    await connection.feed(site.request("send", *say(5)))
+
+
+@talk(0)
+async def a_body_that_looks_like_a_request(site: Site, connection: Connection) -> None:
+    inner = site.request("send", *say(5, "inside of another"))
+    outer = site.request("send", *say(4, inner.decode()))
+    at = outer.index(b"POST ", 9)
+    await connection.feed(outer[:at], outer[at : at + len(inner)] + outer[at + len(inner) :])
+    assert b"inside of another" not in (await heard(site)).split(b"POST ")[0]
+
+
+@talk(0)
+async def a_body_one_piece_of_which_looks_like_a_request(
+    site: Site, connection: Connection
+) -> None:
+    inner = site.request("send", *say(4, "inside of another"))
+    outer = site.request("send", *say(4, inner.decode()))
+    at = outer.index(b"POST ", 9)
+    end = at + len(inner)
+    # The length of the inner one is that of its piece: nothing but its place tells what it is.
+    await connection.feed(outer[:at])
+    await connection.feed(outer[at:end])
+    await connection.feed(outer[end:])
+
+
+@talk(2)
+async def a_body_that_the_application_does_not_read(site: Site, connection: Connection) -> None:
+    inner = site.request("send", *say(4, "inside of another"))
+    head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(inner)
+    await connection.feed(head, inner)
+
+
+@talk(2)
+async def a_header_that_looks_like_a_request(site: Site, connection: Connection) -> None:
+    first = site.request("send", *say(4))
+    await connection.feed(first + b"POST / HTTP/1.1\r\nX: ")
+    await connection.feed(site.request("send", *say(5, "inside of another")))
+
+
+@talk(3)
+async def another_verb_behind_one_in_pieces(site: Site, connection: Connection) -> None:
+    sent = site.request("send", *say(4))
+    await connection.feed(site.request("ticket") + sent[:20], sent[20:])
+    await connection.feed(site.request("ticket"))
+
+
+@talk(3)
+async def one_behind_a_parked_request(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("poll"), site.request("poll", section(1, 3)))
+    await connection.feed(site.request("send", *say(4)))
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 4
+
+
+@talk(1)
+async def two_at_once(site: Site, connection: Connection) -> None:
+    sent = [site.request("send", *say(number)) for number in (4, 5)]
+    await connection.feed(b"".join(sent))
+
+
+@talk(1)
+async def one_and_a_part_of_the_next(site: Site, connection: Connection) -> None:
+    first, second = (site.request("send", *say(number)) for number in (4, 5))
+    await connection.feed(first + second[:40], second[40:])
+    connection.parsed -= 1
+
+
+@talk(0)
+async def one_behind_the_other(site: Site, connection: Connection) -> None:
+    for number in (4, 5):
+        connection.transport.protocol.data_received(site.request("send", *say(number)))
+    await connection.settle()
+
+
+@talk(1)
+async def three_behind_one(site: Site, connection: Connection) -> None:
+    sent = [site.request("send", *say(number)) for number in (4, 5, 6, 7)]
+    connection.transport.protocol.data_received(sent[0])
+    connection.transport.protocol.data_received(sent[1] + sent[2][:50])
+    connection.transport.protocol.data_received(sent[2][50:] + sent[3])
+    await connection.settle()
+
+
+@talk(1)
+async def a_reader_who_is_slow(site: Site, connection: Connection) -> None:
+    connection.transport.protocol.pause_writing()
+    await connection.feed(site.request("send", *say(4)))
+    connection.transport.protocol.resume_writing()
+    await connection.settle()
+    await connection.feed(site.request("send", *say(5)))
+
+
+@talk(1)
+async def one_that_ends_the_connection(site: Site, connection: Connection) -> None:
+    closing = b"Connection: close\r\n" + SAME
+    await connection.feed(site.request("send", *say(4), more=closing))
+    assert connection.transport.is_closed
+
+
+@talk(0)
+async def a_server_that_goes_down(site: Site, connection: Connection) -> None:
+    connection.protocol.shutdown()
+    assert connection.transport.is_closed
+
+
+@talk(1)
+async def headers_that_end_the_connection(site: Site, connection: Connection) -> None:
+    site.state.default_headers.append((b"connection", b"close"))
+    await connection.feed(site.request("send", *say(4)))
+    assert connection.transport.is_closed
+
+
+@talk(0)
+async def a_server_whose_date_has_changed(site: Site, connection: Connection) -> None:
+    site.state.default_headers = [(b"date", b"tomorrow"), (b"x-own", b"header")]
+    await connection.feed(site.request("send", *say(4)))
+    assert b"\r\ndate: tomorrow\r\nx-own: header\r\n" in connection.transport.written
+
+
+@pytest.mark.parametrize("length", [b"", b"0", b"+1", b"1x", b"00", b" 1", b"9" * 30, b"1_0"])
+async def test_a_length_that_is_none_is_refused_alike(length: bytes) -> None:
+    ends = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        site = Site(app)
+        connection = await known(site)
+        sent = site.request("send", *say(4))
+        start = sent.index(b"Content-Length: ") + 16
+        await connection.feed(sent[:start] + length + sent[sent.index(b"\r\n", start) :])
+        ends.append(connection.end)
+    assert ends[0] == ends[1]
+
+
+async def test_a_body_over_the_limit_is_refused_alike() -> None:
+    ends = []
+    config = Config(max_upload=66_000)
+    for app in (
+        WebSocketEmulation(application, config=config),
+        between(WebSocketEmulation(application, config=config)),
+    ):
+        site = Site(app)
+        connection = await known(site)
+        await connection.feed(site.request("send", *say(4, "x" * 300_000)))
+        assert b"HTTP/1.1 413 " in connection.transport.written
+        ends.append(connection.end)
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("name", TALKS)
+async def test_ends_alike(name: str) -> None:
+    held, parsed = TALKS[name]
+    ends: list[Any] = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        site = Site(app)
+        connection = await known(site)
+        if not ends:
+            assert connection.parsed == 0
+        await held(site, connection)
+        if not ends:
+            assert connection.parsed == parsed
+        ends.append((connection.end, await heard(site)))
+    assert ends[0] == ends[1]
+
+
+async def test_an_origin_is_named_alike() -> None:
+    ends = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        connection = await known(Site(app), more=CROSS)
+        named = b"access-control-allow-origin: http://127.0.0.1\r\n"
+        assert connection.transport.written.count(named) == 3
+        ends.append(connection.end)
+    assert ends[0] == ends[1]
+
+
+async def test_a_body_that_does_not_come_whole_is_not_taken() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    await connection.feed(site.request("send", *say(4, "the last"))[:-9])
+    connection.transport.protocol.connection_lost(OSError())
+    connection.transport.close()
+    await connection.settle()
+    assert b"the last" not in await heard(site)
+
+
+async def test_a_body_that_comes_slowly_is_uvicorn_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulation.transports.shortcut._WAIT_SECONDS", 0)
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    sent = site.request("send", *say(4))
+    await connection.feed(sent[:-39], sent[-39:-9], sent[-9:])
+    assert connection.parsed == 3
+    assert connection.transport.written.count(b"HTTP/1.1 204 ") == 4
+
+
+async def test_what_came_is_taken_where_the_client_leaves_at_once() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    connection.transport.protocol.data_received(site.request("send", *say(4, "the last")))
+    connection.transport.protocol.connection_lost(OSError())
+    connection.transport.close()
+    await connection.settle()
+    assert b"the last" in await heard(site)
+
+
+# --- Who is passed by -----------------------------------------------------------------------------
+
+
+async def parsed_of(site: Site) -> int:
+    """Return how many of three uploads uvicorn was given."""
+    return (await known(site)).parsed + FIRST
+
+
+async def test_a_middleware_that_only_looks_sees_every_upload() -> None:
+    seen = []
+    emulation = WebSocketEmulation(application)
+
+    async def looking(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["path"])
+        await emulation(scope, receive, send)
+
+    assert await parsed_of(Site(looking)) == 3
+    assert len(seen) == 4
+
+
+async def test_a_class_of_ones_own_sees_every_upload() -> None:
+    seen = []
+
+    class Looking(WebSocketEmulation):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["path"])
+            await super().__call__(scope, receive, send)
+
+    assert await parsed_of(Site(Looking(application))) == 3
+    assert len(seen) == 4
+
+
+async def test_a_hook_for_principals_is_asked_for_every_upload() -> None:
+    asked = []
+
+    def principal(scope: Any) -> str | None:
+        asked.append(scope["path"])
+        return "somebody"
+
+    emulation = WebSocketEmulation(application, config=Config(principal=principal))
+    assert await parsed_of(Site(emulation)) == FIRST
+    assert len(asked) == 4
+
+
+async def test_a_principal_who_has_gone_is_refused() -> None:
+    who = ["somebody"]
+    config = Config(principal=lambda scope: who[0])
+    site = Site(WebSocketEmulation(application, config=config))
+    connection = await known(site)
+    who[0] = "somebody else"
+    await connection.feed(site.request("send", *say(4)))
+    assert b"HTTP/1.1 404 " in connection.transport.written
+
+
+async def test_the_address_that_a_proxy_names_is_the_request_s() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site, more=b"X-Forwarded-For: 192.0.2.1\r\n" + SAME)
+    assert connection.parsed == 0
+    await connection.feed(
+        site.request("send", *say(4), more=b"X-Forwarded-For: 192.0.2.2\r\n" + SAME)
+    )
+    assert connection.parsed == 1
+
+
+async def test_a_server_with_too_many_connections_says_so() -> None:
+    ends = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        site = Site(app)
+        connection = await known(site)
+        connections: list[Any] = [*site.state.connections]
+        for protocol in connections:
+            protocol.limit_concurrency = len(connections)
+        await connection.feed(site.request("send", *say(4)))
+        assert b"HTTP/1.1 503 " in connection.transport.written
+        ends.append(connection.end)
+    assert ends[0] == ends[1]
+
+
+async def test_an_access_log_that_is_turned_on_has_its_lines() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    connection.protocol.access_log = True
+    await connection.feed(site.request("send", *say(4)))
+    assert connection.parsed == 1
+
+
+async def test_a_fault_of_ours_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    monkeypatch.setattr("emulation.carrier.Carrier.release", lambda self: 1 / 0)
+    faults: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    await connection.feed(site.request("send", *say(4)))
+    assert connection.transport.is_closed
+    assert isinstance(faults[0]["exception"], ZeroDivisionError)
