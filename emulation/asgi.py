@@ -157,7 +157,7 @@ class WebSocketEmulation:
                 await serve_open(exchange, self.app)
             else:
                 await _VERBS[marker.verb](exchange)
-            if marker.verb == "send" and type(self).__call__ is WebSocketEmulation.__call__:
+            if type(self).__call__ is WebSocketEmulation.__call__:
                 expect_again(exchange, self)
         except RemoteProtocolError as error:
             await self._fail(exchange, error)

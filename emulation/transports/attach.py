@@ -9,15 +9,23 @@ if TYPE_CHECKING:
     from emulation.carrier import Carrier, Downstream
     from emulation.transports.exchange import Exchange
 
-__all__ = ["begin", "read_attach"]
+__all__ = ["begin", "read_attach", "take_attach"]
 
 
 async def read_attach(exchange: Exchange) -> Carrier:
-    """Read an attach and take its sections; the sockets it names are at home on the carrier then.
+    """Read an attach and take it.
 
-    Raises as Exchange.read and Registry.find_carrier do.
+    Raises as Exchange.read and `take_attach` do.
     """
     await exchange.read()
+    return take_attach(exchange)
+
+
+def take_attach(exchange: Exchange) -> Carrier:
+    """Take the sections of an attach; the sockets it names are at home on the carrier then.
+
+    Raises as Registry.find_carrier does.
+    """
     carrier = exchange.find_carrier()
     for section in exchange.request.sections:
         if section.nonce and section.socket not in carrier.sessions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from emulation.diary import CANCELLED
 from emulation.exceptions import RemoteProtocolError
 from emulation.protocol.frames import WIRE_VERSION, Frame, counts, credit, section
 from emulation.transports.headers import empty_answer
@@ -25,7 +26,7 @@ async def upload(exchange: Exchange) -> None:
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            taken.release()
+            taken.lose(CANCELLED)
             raise
     await exchange.answer(*taken.answer())
 
@@ -54,8 +55,8 @@ class Upload:
         if self.has_frames:
             carrier.hold()
 
-    def release(self) -> None:
-        """Let go out what has waited for the answer, which nobody will make."""
+    def lose(self, how: str) -> None:
+        """Note that there will be no answer: what has waited for it goes out without."""
         self._carrier.release()
 
     def answer(self) -> Answer:

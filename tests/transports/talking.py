@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from emulation.protocol.frames import Frame, document
 from tests.session.wire import encoded, section, text
 
-__all__ = ["CROSS", "SAME", "Connection", "Site", "application", "between", "say"]
+__all__ = ["CROSS", "SAME", "Connection", "Site", "application", "between", "say", "secret_in"]
 
 KEY, NONCE, SECRET = "K" * 22, "N" * 22, "S" * 32
 TYPE = b"Content-Type: application/octet-stream\r\n"
@@ -138,17 +138,19 @@ class Connection:
     def end(self) -> tuple[object, ...]:
         """All that can be seen from outside, and what further requests meet."""
         written = re.sub(rb'"(secret|ticket)","[^"]*"', b"", self.transport.written)
-        protocol, cycle = self.protocol, self.protocol.cycle
         return (
             written,
             self.transport.is_closed,
             self.state.total_requests,
-            protocol.timeout_keep_alive_task is not None,
-            protocol.flow.read_paused,
-            # What whoever receives next would get.
-            len(cycle.body),
-            cycle.message_event.is_set(),
+            self.protocol.timeout_keep_alive_task is not None,
+            self.protocol.flow.read_paused,
         )
+
+    @property
+    def left(self) -> tuple[object, ...]:
+        """What whoever receives next, of the last request that uvicorn was given, would get."""
+        cycle = self.protocol.cycle
+        return len(cycle.body), cycle.message_event.is_set()
 
 
 class Site:
@@ -182,10 +184,15 @@ class Site:
         """Open the socket; return a connection to go on with."""
         connection = self.connect()
         await connection.feed(self.open())
-        found = re.search(rb'"secret","([^"]+)"', connection.transport.written)
-        assert found
-        self.secret = found[1].decode()
+        self.secret = secret_in(connection.transport.written)
         return self.connect()
+
+
+def secret_in(written: bytes) -> str:
+    """Find the secret in the answer to an open."""
+    found = re.search(rb'"secret","([^"]+)"', written)
+    assert found
+    return found[1].decode()
 
 
 def say(number: int, message: str = "hello", socket: int = 1) -> tuple[Frame, ...]:

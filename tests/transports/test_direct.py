@@ -297,7 +297,7 @@ async def test_ends_alike(name: str) -> None:
     ends = []
     for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
         connection = await TALKS[name](Site(app))
-        ends.append(connection.end)
+        ends.append((connection.end, connection.left))
     assert ends[0] == ends[1]
 
 

@@ -7,6 +7,7 @@ middleware, so that uvicorn sees all of it; both have to end alike, to the byte.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,9 +15,19 @@ import pytest
 import uvicorn
 
 from emulation import Config, WebSocketEmulation
+from emulation.protocol.frames import document
 from emulation.transports import direct
 from tests.session.wire import section
-from tests.transports.talking import CROSS, SAME, Connection, Site, application, between, say
+from tests.transports.talking import (
+    CROSS,
+    SAME,
+    Connection,
+    Site,
+    application,
+    between,
+    say,
+    secret_in,
+)
 
 pytestmark = pytest.mark.skipif(
     not uvicorn.__version__.startswith(direct._VERSIONS),
@@ -24,12 +35,12 @@ pytestmark = pytest.mark.skipif(
     " have it in _VERSIONS",
 )
 
-# What uvicorn parses of a connection's uploads until their head is known.
-FIRST = 2
+# What uvicorn parses of a connection's requests until their head is known.
+FIRST = 1
 
 Talk = Callable[[Site, Connection], Awaitable[None]]
-# What is said on a connection whose head is known after three messages, and how many more of the
-# requests uvicorn is given then.
+# What is said on a connection behind three messages, whose head is known therefore, and how much of
+# it uvicorn is given.
 TALKS: dict[str, tuple[Talk, int]] = {}
 
 
@@ -81,8 +92,70 @@ async def a_socket_that_there_is_not(site: Site, connection: Connection) -> None
 
 @talk(1)
 async def another_verb(site: Site, connection: Connection) -> None:
-    await connection.feed(site.request("poll"))
+    await connection.feed(site.request("ticket", section(1)))
     await connection.feed(site.request("send", *say(4)))
+
+
+@talk(0)
+async def polls(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("poll"))
+    await connection.feed(site.request("poll", section(1, 3)), site.request("send", *say(4)))
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 4
+    # Too long to come in the answer to the upload.
+    await site.connect().feed(site.request("send", *say(4, "x" * 20_000)))
+    await connection.settle()
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 6
+    await connection.feed(site.request("send", *say(5)))
+
+
+@talk(0)
+async def a_poll_that_is_displaced(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("poll"), site.request("poll", section(1, 3)))
+    await site.connect().feed(site.request("poll", section(1, 3)))
+    await connection.settle()
+    await connection.feed(site.request("send", *say(4)))
+
+
+@talk(1)
+async def a_poll_that_is_not_to_wait(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("poll"))
+    await connection.feed(site.request("poll", document("wait", 0), section(1, 3)))
+    while connection.transport.written.count(b"HTTP/1.1 ") < 5:  # noqa: ASYNC110 (of a transport)
+        await asyncio.sleep(0.01)
+
+
+@talk(0)
+async def a_long_answer(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("send", *say(4, "x" * 100_000)))
+    await connection.feed(site.request("poll"))
+
+
+@talk(1)
+async def a_stream(site: Site, connection: Connection) -> None:
+    await connection.feed(site.request("stream"))
+    for number in (4, 5):
+        await site.connect().feed(site.request("send", *say(number)))
+        await connection.settle()
+    await connection.feed(site.request("ticket", section(1)))  # too early
+    await site.connect().feed(site.request("stream"))
+    await connection.settle()
+    assert connection.transport.written.count(b"\r\n0\r\n\r\nHTTP/1.1 200 ") == 1
+
+
+@talk(0)
+async def two_streams(site: Site, connection: Connection) -> None:
+    for _ in range(2):
+        await connection.feed(site.request("stream"))
+        await site.connect().feed(site.request("stream"))
+        await connection.settle()
+
+
+@talk(2)
+async def an_attach_that_is_refused(site: Site, connection: Connection) -> None:
+    secret, site.secret = site.secret, "x" * len(site.secret)
+    await connection.feed(site.request("stream"), site.request("poll"))
+    site.secret = secret
+    assert connection.transport.written.count(b"HTTP/1.1 404 ") == 2
 
 
 @talk(2)
@@ -185,15 +258,8 @@ async def a_header_that_looks_like_a_request(site: Site, connection: Connection)
 @talk(3)
 async def another_verb_behind_one_in_pieces(site: Site, connection: Connection) -> None:
     sent = site.request("send", *say(4))
-    await connection.feed(site.request("ticket") + sent[:20], sent[20:])
-    await connection.feed(site.request("ticket"))
-
-
-@talk(3)
-async def one_behind_a_parked_request(site: Site, connection: Connection) -> None:
-    await connection.feed(site.request("poll"), site.request("poll", section(1, 3)))
-    await connection.feed(site.request("send", *say(4)))
-    assert connection.transport.written.count(b"HTTP/1.1 ") == 4
+    await connection.feed(site.request("ticket", section(1)) + sent[:20], sent[20:])
+    await connection.feed(site.request("ticket", section(1)))
 
 
 @talk(1)
@@ -261,19 +327,6 @@ async def a_server_whose_date_has_changed(site: Site, connection: Connection) ->
     assert b"\r\ndate: tomorrow\r\nx-own: header\r\n" in connection.transport.written
 
 
-@pytest.mark.parametrize("length", [b"", b"0", b"+1", b"1x", b"00", b" 1", b"9" * 30, b"1_0"])
-async def test_a_length_that_is_none_is_refused_alike(length: bytes) -> None:
-    ends = []
-    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
-        site = Site(app)
-        connection = await known(site)
-        sent = site.request("send", *say(4))
-        start = sent.index(b"Content-Length: ") + 16
-        await connection.feed(sent[:start] + length + sent[sent.index(b"\r\n", start) :])
-        ends.append(connection.end)
-    assert ends[0] == ends[1]
-
-
 async def test_a_body_over_the_limit_is_refused_alike() -> None:
     ends = []
     config = Config(max_upload=66_000)
@@ -313,6 +366,134 @@ async def test_an_origin_is_named_alike() -> None:
         assert connection.transport.written.count(named) == 3
         ends.append(connection.end)
     assert ends[0] == ends[1]
+
+
+# --- Heads that are nearly the same ---------------------------------------------------------------
+
+LENGTH = re.compile(rb"(?<=Content-Length: )[0-9]+")
+HEADS: dict[str, Callable[[bytes], bytes]] = {
+    "no_blank": lambda sent: sent.replace(b"Host: ", b"Host:", 1),
+    "two_blanks": lambda sent: sent.replace(b"Host: ", b"Host:  ", 1),
+    "a_blank_behind": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.1 ", 1),
+    "a_name_in_another_case": lambda sent: sent.replace(b"Host", b"hOST", 1),
+    "another_host": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.2", 1),
+    "a_longer_host": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.11", 1),
+    "no_host": lambda sent: sent.replace(b"Host: 127.0.0.1\r\n", b"", 1),
+    "one_header_more": lambda sent: sent.replace(b"Host:", b"X: y\r\nHost:", 1),
+    "one_behind_all": lambda sent: sent.replace(b"\r\n\r\n", b"\r\nX: y\r\n\r\n", 1),
+    "another_order": lambda sent: SAME.join(sent.replace(SAME, b"", 1).split(b"Host", 1)).replace(
+        SAME, SAME + b"Host", 1
+    ),
+    "a_line_that_goes_on": lambda sent: sent.replace(b"\r\nHost", b"\r\n X\r\nHost", 1),
+    "bare_line_feeds": lambda sent: sent.replace(b"\r\n", b"\n"),
+    "a_bare_line_feed": lambda sent: sent.replace(b"\r\n\r\n", b"\r\n\n", 1),
+    "an_old_version": lambda sent: sent.replace(b"HTTP/1.1", b"HTTP/1.0", 1),
+    "another_method": lambda sent: sent.replace(b"POST", b"PUT", 1),
+    "another_path": lambda sent: sent.replace(b"POST /", b"POST /x", 1),
+    "an_absolute_path": lambda sent: sent.replace(b" /", b" http://127.0.0.1/", 1),
+    "more_of_a_query": lambda sent: sent.replace(b" HTTP/", b"&a=b HTTP/", 1),
+    "a_query_before": lambda sent: sent.replace(b"?", b"?a=b&", 1),
+    "another_key": lambda sent: sent.replace(b"KKK", b"KKL", 1),
+    "no_verb": lambda sent: sent.replace(b"=send.", b"=.", 1),
+    "a_longer_verb": lambda sent: sent.replace(b"=send.", b"=sendend.", 1),
+    "an_unknown_verb": lambda sent: sent.replace(b"=send.", b"=sent.", 1),
+    "two_lengths": lambda sent: sent.replace(b"Content-", b"Content-Length: 9\r\nContent-", 1),
+    "chunks": lambda sent: sent.replace(b"Host:", b"Transfer-Encoding: chunked\r\nHost:", 1),
+    "an_expectation": lambda sent: sent.replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1),
+    "line_feeds_before": lambda sent: b"\r\n" + sent,
+    "no_length": lambda sent: LENGTH.sub(b"", sent, count=1),
+    "length_0": lambda sent: LENGTH.sub(b"0", sent, count=1),
+    "length_1": lambda sent: LENGTH.sub(b"1", sent, count=1),
+    "length_with_a_sign": lambda sent: LENGTH.sub(rb"+\g<0>", sent, count=1),
+    "length_with_a_zero": lambda sent: LENGTH.sub(rb"0\g<0>", sent, count=1),
+    "length_with_a_letter": lambda sent: LENGTH.sub(rb"\g<0>x", sent, count=1),
+    "length_with_a_blank": lambda sent: LENGTH.sub(rb"\g<0> ", sent, count=1),
+    "length_with_a_line": lambda sent: LENGTH.sub(rb"1_\g<0>", sent, count=1),
+    "length_beyond_all": lambda sent: LENGTH.sub(b"9" * 30, sent, count=1),
+    "type_of_json": lambda sent: sent.replace(b"octet-stream", b"json", 1),
+}
+
+
+@pytest.mark.parametrize("uploads", [1, 3])
+@pytest.mark.parametrize("name", HEADS)
+async def test_a_head_that_is_nearly_the_same_ends_alike(name: str, uploads: int) -> None:
+    ends: list[Any] = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        site = Site(app)
+        connection = await site.opened()
+        for number in range(1, uploads + 1):
+            await connection.feed(site.request("send", *say(number)))
+        await connection.feed(HEADS[name](site.request("send", *say(uploads + 1))))
+        if not connection.transport.is_closed:
+            await connection.feed(site.request("send", *say(uploads + 2)))
+        ends.append((connection.end, await heard(site)))
+    assert ends[0] == ends[1]
+
+
+# --- Where the end cannot be alike ----------------------------------------------------------------
+
+
+async def test_a_stream_on_the_connection_of_its_open_is_taken() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = site.connect()
+    await connection.feed(site.open())
+    site.secret = secret_in(connection.transport.written)
+    await connection.feed(site.request("stream"))
+    assert connection.parsed == 1
+    assert b"transfer-encoding: chunked\r\n\r\n" in connection.transport.written
+
+
+async def test_a_slow_reader_s_stream_waits() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    await connection.feed(site.request("stream", section(1)))
+    connection.transport.protocol.pause_writing()
+    written = len(connection.transport.written)
+    for number in (4, 5):
+        await site.connect().feed(site.request("send", *say(number, f"message {number}")))
+    await connection.settle()
+    assert len(connection.transport.written) == written
+    connection.transport.protocol.resume_writing()
+    await connection.settle()
+    more = connection.transport.written[written:]
+    assert more.count(b"message 4") == more.count(b"message 5") == 1
+    assert connection.parsed == 0
+
+
+@pytest.mark.parametrize("verb", ["poll", "stream"])
+async def test_a_downstream_whose_client_leaves_is_none(verb: str) -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    await connection.feed(site.request("poll"), site.request(verb, section(1, 3)))
+    connection.transport.protocol.connection_lost(OSError())
+    connection.transport.close()
+    await site.connect().feed(site.request("send", *say(4, "for the next one")))
+    assert b"for the next one" in await heard(site)
+    assert b"for the next one" not in connection.transport.written
+
+
+@pytest.mark.parametrize("verb", ["poll", "stream"])
+async def test_pages_are_told_that_the_server_goes_down(verb: str) -> None:
+    emulation = WebSocketEmulation(application)
+    site = Site(emulation)
+    connection = await known(site)
+    await connection.feed(site.request("poll"), site.request(verb, section(1, 3)))
+    emulation.go_down()
+    await connection.settle()
+    assert (1012).to_bytes(2, "big") in connection.transport.written
+    assert connection.parsed == 0
+
+
+async def test_a_fault_in_a_stream_ends_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    await connection.feed(site.request("stream", section(1)))
+    monkeypatch.setattr("emulation.carrier.Carrier.pack", lambda *_: 1 / 0)
+    await site.connect().feed(site.request("send", *say(4)))
+    await connection.settle()
+    assert "Writing a downstream failed" in caplog.text
 
 
 async def test_a_body_that_does_not_come_whole_is_not_taken() -> None:
