@@ -46,16 +46,10 @@ _MOST_DIGITS = 10
 def expect_again(exchange: Exchange, app: Any) -> None:
     """Listen for requests like this one, which has been answered, where only `app` is called.
 
-    Nothing is done where the server is another one, has a middleware around `app` or logs requests.
+    Nothing is done where the server is another one, or has a middleware around `app`.
     """
     cycle = cycle_of(exchange.send)
-    if (
-        cycle is None
-        or not exchange.is_binary
-        or exchange.query
-        or not cycle.keep_alive
-        or cycle.access_log
-    ):
+    if cycle is None or not exchange.is_binary:
         return
     transport = cycle.transport
     listening = transport.get_protocol()
@@ -120,7 +114,7 @@ def _recognise(data: bytes, exchange: Exchange) -> _Head | None:
         if at < 0 or data[at : at + 2] != b"\r\n":
             return None
         at += 2
-    if not start or data[at : at + 2] != b"\r\n":
+    if data[at : at + 2] != b"\r\n":
         return None
     return _Head(data[: len(line)], data[dot:start], data[end : at + 2])
 
@@ -257,9 +251,7 @@ class Shortcut:
         self._lacking -= len(data)
         if self._lacking > 0:
             return
-        if self._lacking < 0:
-            self._give_up()  # another request is behind it
-            return
+        # Where another request is behind it, it is in no plain form.
         pieces = self._let_go()
         first = memoryview(pieces[0])[self._body_at :]
         if not self._take_body(b"".join([first, *pieces[1:]])):

@@ -26,8 +26,13 @@ CODES = {RequestResponseCycle.receive.__code__, RequestResponseCycle.send.__code
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Accept with a cookie where there is a query, and echo; answer a request of HTTP at once."""
+    """Accept with a cookie where there is a query, and echo.
+
+    A request of HTTP is answered at once, one for /never never.
+    """
     if scope["type"] == "http":
+        if scope["path"] == "/never":
+            await asyncio.Event().wait()
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
         return

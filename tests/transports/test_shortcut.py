@@ -101,6 +101,7 @@ async def polls(site: Site, connection: Connection) -> None:
     await connection.feed(site.request("poll"))
     await connection.feed(site.request("poll", section(1, 3)), site.request("send", *say(4)))
     assert connection.transport.written.count(b"HTTP/1.1 ") == 4
+    assert connection.protocol.flow.read_paused
     # Too long to come in the answer to the upload.
     await site.connect().feed(site.request("send", *say(4, "x" * 20_000)))
     await connection.settle()
@@ -249,6 +250,13 @@ async def a_body_that_the_application_does_not_read(site: Site, connection: Conn
 
 
 @talk(2)
+async def a_request_that_is_not_answered(site: Site, connection: Connection) -> None:
+    await connection.feed(b"GET /never HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    await connection.feed(site.request("send", *say(4)))
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 3
+
+
+@talk(2)
 async def a_header_that_looks_like_a_request(site: Site, connection: Connection) -> None:
     first = site.request("send", *say(4))
     await connection.feed(first + b"POST / HTTP/1.1\r\nX: ")
@@ -376,6 +384,8 @@ HEADS: dict[str, Callable[[bytes], bytes]] = {
     "two_blanks": lambda sent: sent.replace(b"Host: ", b"Host:  ", 1),
     "a_blank_behind": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.1 ", 1),
     "a_name_in_another_case": lambda sent: sent.replace(b"Host", b"hOST", 1),
+    "a_tab": lambda sent: sent.replace(b"Host: ", b"Host:\t", 1),
+    "another_name": lambda sent: sent.replace(b"Host", b"Hosu", 1),
     "another_host": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.2", 1),
     "a_longer_host": lambda sent: sent.replace(b"127.0.0.1", b"127.0.0.11", 1),
     "no_host": lambda sent: sent.replace(b"Host: 127.0.0.1\r\n", b"", 1),
@@ -390,6 +400,7 @@ HEADS: dict[str, Callable[[bytes], bytes]] = {
     "an_old_version": lambda sent: sent.replace(b"HTTP/1.1", b"HTTP/1.0", 1),
     "another_method": lambda sent: sent.replace(b"POST", b"PUT", 1),
     "another_path": lambda sent: sent.replace(b"POST /", b"POST /x", 1),
+    "a_path_as_long": lambda sent: sent.replace(b"POST /", b"POST *", 1),
     "an_absolute_path": lambda sent: sent.replace(b" /", b" http://127.0.0.1/", 1),
     "more_of_a_query": lambda sent: sent.replace(b" HTTP/", b"&a=b HTTP/", 1),
     "a_query_before": lambda sent: sent.replace(b"?", b"?a=b&", 1),
@@ -410,6 +421,7 @@ HEADS: dict[str, Callable[[bytes], bytes]] = {
     "length_with_a_blank": lambda sent: LENGTH.sub(rb"\g<0> ", sent, count=1),
     "length_with_a_line": lambda sent: LENGTH.sub(rb"1_\g<0>", sent, count=1),
     "length_beyond_all": lambda sent: LENGTH.sub(b"9" * 30, sent, count=1),
+    "another_origin": lambda sent: sent.replace(SAME, b"Sec-Fetch-Site: cross-site\r\n", 1),
     "type_of_json": lambda sent: sent.replace(b"octet-stream", b"json", 1),
 }
 
@@ -423,10 +435,26 @@ async def test_a_head_that_is_nearly_the_same_ends_alike(name: str, uploads: int
         connection = await site.opened()
         for number in range(1, uploads + 1):
             await connection.feed(site.request("send", *say(number)))
+        parsed = connection.parsed
         await connection.feed(HEADS[name](site.request("send", *say(uploads + 1))))
+        if name != "length_with_a_zero" and (name, uploads) != ("a_name_in_another_case", 1):
+            assert connection.parsed == parsed + 1
         if not connection.transport.is_closed:
             await connection.feed(site.request("send", *say(uploads + 2)))
         ends.append((connection.end, await heard(site)))
+    assert ends[0] == ends[1]
+
+
+async def test_a_body_that_is_not_of_its_type_is_refused_alike() -> None:
+    ends: list[Any] = []
+    for app in (WebSocketEmulation(application), between(WebSocketEmulation(application))):
+        site = Site(app)
+        connection = await site.opened()
+        for _ in range(3):
+            sent = site.request("send", *say(1))
+            await connection.feed(HEADS["type_of_json"](sent))
+        assert connection.transport.written.count(b"HTTP/1.1 400 ") == 3
+        ends.append(connection.end)
     assert ends[0] == ends[1]
 
 
@@ -467,7 +495,9 @@ async def test_a_downstream_whose_client_leaves_is_none(verb: str) -> None:
     await connection.feed(site.request("poll"), site.request(verb, section(1, 3)))
     connection.transport.protocol.connection_lost(OSError())
     connection.transport.close()
-    await site.connect().feed(site.request("send", *say(4, "for the next one")))
+    another = site.connect()
+    await another.feed(site.request("send", *say(4, "for the next one")))
+    assert another.transport.written.endswith(b" 1 0 0\r\n\r\n")  # no downstream
     assert b"for the next one" in await heard(site)
     assert b"for the next one" not in connection.transport.written
 
@@ -504,6 +534,16 @@ async def test_a_body_that_does_not_come_whole_is_not_taken() -> None:
     connection.transport.close()
     await connection.settle()
     assert b"the last" not in await heard(site)
+
+
+async def test_nothing_is_waited_for_behind_a_body_in_pieces() -> None:
+    site = Site(WebSocketEmulation(application))
+    connection = await known(site)
+    sent = site.request("send", *say(4))
+    await connection.feed(sent[:-9])
+    timer = connection.transport.protocol._timer
+    await connection.feed(sent[-9:])
+    assert timer.cancelled()
 
 
 async def test_a_body_that_comes_slowly_is_uvicorn_s(monkeypatch: pytest.MonkeyPatch) -> None:
