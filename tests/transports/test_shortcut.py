@@ -7,6 +7,8 @@ middleware, so that uvicorn sees all of it; both have to end alike, to the byte.
 from __future__ import annotations
 
 import asyncio
+import importlib
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,6 +19,7 @@ import uvicorn
 from emulation import Config, WebSocketEmulation
 from emulation.protocol.frames import document
 from emulation.transports import direct
+from emulation.transports.shortcut import Shortcut
 from tests.session.wire import section
 from tests.transports.talking import (
     CROSS,
@@ -661,3 +664,53 @@ async def test_a_fault_of_ours_ends_the_connection(monkeypatch: pytest.MonkeyPat
     await connection.feed(site.request("send", *say(4)))
     assert connection.transport.is_closed
     assert isinstance(faults[0]["exception"], ZeroDivisionError)
+
+
+# --- Real connections -----------------------------------------------------------------------------
+
+
+async def _talk() -> bytes:
+    """Upload three messages to a server of uvicorn's in this loop; return what a poll brings."""
+    app = WebSocketEmulation(application)
+    config = uvicorn.Config(
+        app, port=0, http="httptools", ws="none", log_config=None, access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 (of a task)
+        await asyncio.sleep(0.01)
+    address = server.servers[0].sockets[0].getsockname()
+    site = Site(app)
+
+    async def ask(request: bytes) -> bytes:
+        writer.write(request)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: ([0-9]+)", answer)
+        return answer + await reader.readexactly(int(length[1]) if length else 0)
+
+    reader, writer = await asyncio.open_connection(*address)
+    site.secret = secret_in(await ask(site.open()))
+    for number, length in enumerate((10, 1000, 100_000), 1):
+        assert (await ask(site.request("send", *say(number, "x" * length))))[:12] == b"HTTP/1.1 204"
+    found = await ask(site.request("poll"))
+    (protocol,) = server.server_state.connections
+    assert type(protocol.transport.get_protocol()) is Shortcut
+    assert server.server_state.total_requests == 5
+    writer.close()
+    server.should_exit = True
+    await serving
+    return found
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_connections_of_each_loop_can_be_listened_to(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A server without an access log changes it for all of the process.
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", False)
+    running = importlib.import_module(loop).new_event_loop()
+    try:
+        found: bytes = running.run_until_complete(_talk())
+    finally:
+        running.close()
+    assert found.count(b"x") > 101_000
