@@ -60,7 +60,7 @@ async def _state(send: Any) -> None:
 
 # Who opens thousands of sessions a second, and leaves them, is over the default limits at once.
 # With BRIEF, who is lost is forgotten within seconds.
-_brief: dict[str, Any] = {"heartbeat": 4, "poll_time": 6, "resume_time": 4, "nonce_time": 4}
+_brief: dict[str, Any] = {"heartbeat": 8, "poll_time": 10, "resume_time": 4, "nonce_time": 4}
 app = WebSocketEmulation(
     echo,
     config=Config(
