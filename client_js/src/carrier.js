@@ -52,6 +52,10 @@ var CROWDED_SECONDS = 3;
 var YIELD_SECONDS = 30;
 var YIELDING_PAUSE = 1;
 
+// An upload that failed at once may have failed at its 204, of which a service worker cannot build
+// another. So long they go in the JSON form, which is answered with a body.
+var SPELLED_SECONDS = 60;
+
 // An answer that was cut after such a silence was cut for it: a shorter one is asked for.
 var SILENCE_SECONDS = 2;
 var LONGEST_WAIT = 3600;
@@ -118,6 +122,7 @@ export function createCarrier(url, choice, log) {
   var largestUpload = Infinity;
   var strikes = 0;
   var uploadPause = 0;
+  var spelledUntil = 0;
 
   // Down.
   var attaches = 0;
@@ -400,8 +405,12 @@ export function createCarrier(url, choice, log) {
 
     var frame = isForced || body.size_ < limit ? next() : null;
     if (!frame && !isAsked && !connection.owesAck_()) return false;
-    var first = frame ? connection.acked_ + 1 : 0;
-    body.document_(['section', session.number_, connection.tell_(), first]);
+    body.document_([
+      'section',
+      session.number_,
+      connection.tell_(),
+      frame ? connection.acked_ + 1 : 0,
+    ]);
     while (frame && body.add_(frame, isForced && !count ? Infinity : limit)) {
       count++;
       frame = next();
@@ -413,7 +422,7 @@ export function createCarrier(url, choice, log) {
   function upload() {
     watch();
     if (isUploading || !carrier.secret_ || carrier.isDead_ || left) return;
-    var body = beginBody(isBinary, uploads + 1);
+    var body = beginBody(isBinary && now() > spelledUntil, uploads + 1);
     var limit = Math.min(largestUpload, parameters.upload);
     var isAnswer = isPinged;
     // They take turns in being the first.
@@ -458,6 +467,7 @@ export function createCarrier(url, choice, log) {
       largestUpload = body.size_ / 2;
       if (isAnswer) isPinged = true;
       if (status === 204) isBinary = false;
+      if (status === 0) spelledUntil = now() + SPELLED_SECONDS;
       said.forEach(function (session) {
         session.connection_.untell_();
       });
@@ -476,13 +486,14 @@ export function createCarrier(url, choice, log) {
   function checkWritten(written) {
     var mine = /** @type {Reading} */ (down);
     var since = now();
-    var isOther = !mine || mine.number_ !== written[1] || mine.name_ === 'poll';
-    if (isOther || mine.frames_ >= written[2]) return;
-    after(PROOF_SECONDS, function () {
-      // On a slow line much may be on its way.
-      if (mine.heardAt_ > since) checkWritten(written);
-      else giveUp(mine, 'held back');
-    });
+    var isMine = mine && mine.number_ === written[1] && mine.name_ !== 'poll';
+    if (isMine && mine.frames_ < written[2]) {
+      after(PROOF_SECONDS, function () {
+        // On a slow line much may be on its way.
+        if (mine.heardAt_ > since) checkWritten(written);
+        else giveUp(mine, 'held back');
+      });
+    }
   }
 
   /** @returns {boolean} whether a downstream may be parked, and holds its place then */

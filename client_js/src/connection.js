@@ -114,7 +114,7 @@ export function createConnection(sink) {
       queue = [];
       connection.send_(CLOSE, last && last.type_ === CLOSE ? last.data_ : data.slice(0, 1), 0);
     }
-    sink.onclose_(data.length ? data[0] : 1005, reason);
+    sink.onclose_(data[0] || 1005, reason);
   }
 
   /** @param {Frame} frame */

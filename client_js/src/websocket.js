@@ -293,7 +293,7 @@ function createPrototype() {
       }
       reason = wellFormed(reason === undefined ? '' : toText(reason));
       // Step 1.
-      if (hasCode && code !== 1000 && !(code >= 3000 && code <= 4999)) {
+      if (hasCode && !/^(1000|[34]...)$/.test(code)) {
         throw exception('InvalidAccessError', code);
       }
       // Step 2.

@@ -259,6 +259,32 @@ async def test_workers(servers: Servers, browser: Browser, kind: str, transport:
         assert start["transport"] == (None if transport == NATIVE else transport)
 
 
+BUILDS_ANEW = """async (token) => {
+    const failed = [];
+    const container = navigator.serviceWorker;
+    container.onmessage = ({ data }) => failed.push(data);
+    const isControlled = once(container, "controllerchange");
+    await container.register("/files/anew.js");
+    await isControlled;
+    const socket = await connect("/echo", token);
+    for (let i = 0; i < 5; i++) await echo(socket, `text ${i}`);
+    socket.close(4000);
+    return [failed, await socket.ended];
+}"""
+
+
+@pytest.mark.parametrize("transport", HTTP)
+async def test_service_worker_builds_every_answer_anew(
+    servers: Servers, browser: Browser, transport: str
+) -> None:
+    """A 204 has a body there, with which none can be made: what comes next is asked otherwise."""
+    token = secrets.token_hex(8)
+    async with opened(servers, browser, transport) as (page, url):
+        assert await page.evaluate(BUILDS_ANEW, token) == [[204], [4000, True]]
+        [end] = await recorded.disconnects(url, token)
+        assert (end["code"], end["received"]) == (4000, 5)
+
+
 TERMINATED = """async ([settings, url]) => {
     const code = `
         self.WebSocketEmulation = ${JSON.stringify(settings)};
