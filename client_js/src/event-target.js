@@ -27,12 +27,13 @@ var isNative = (function () {
 })();
 
 /**
- * The methods of an EventTarget (DOM, section 2.7), as engines know them that cannot construct one.
+ * The methods of an EventTarget (DOM, section 2.7): those that the engine had when this was loaded, for a
+ * page may put others in their places; else as engines know them that cannot construct one.
  *
  * @type {Record<string, any>}
  */
 export var methods = isNative
-  ? Base.prototype
+  ? scope.Object.assign({}, Base.prototype)
   : {
       /**
        * @this {any}
