@@ -3,7 +3,7 @@
 const build = async (event) => {
   const answer = await fetch(event.request);
   const headers = new Headers(answer.headers);
-  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set('Cross-Origin-Opener-Policy', 'same-origin');
   try {
     return new Response(answer.body, { status: answer.status, headers });
   } catch {
