@@ -113,9 +113,18 @@ class Exchange:
         self.fields = _NO_FIELDS  # a parked request needs them no more
         body = await self._read_all(length)
         self.is_read = True
-        is_plain = self.is_binary and self.marker.verb != "open"  # whose document is not plain
-        request = read_plain(body) if is_plain else None
+        self.read_body(body, is_plain=self.marker.verb != "open")  # its document is not plain
+
+    def read_body(self, body: bytes, *, is_plain: bool = True) -> None:
+        """Read a body that has come, `is_plain` where it may be in the plain form.
+
+        It may be that of another request with these headers.
+
+        Raises RemoteProtocolError with the status of the answer.
+        """
+        request = read_plain(body) if is_plain and self.is_binary else None
         if request is None:
+            limit = self.registry.config.max_body
             frames, is_ended = decode_body(body, binary=self.is_binary, limit=limit)
             if not frames and len(body) >= _LONG_BODY:
                 # Something has cut it before anything was whole: the page sends less then.
@@ -125,15 +134,6 @@ class Exchange:
             request = Request(head, *parse_body(frames), is_ended)
         self.request = request
         self.number = request.head.number
-
-    def read_next(self, body: bytes) -> bool:
-        """Read the body of another request with these headers, where it is in the plain form."""
-        request = read_plain(body)
-        if request is None:
-            return False
-        self.request = request
-        self.number = request.head.number
-        return True
 
     async def _read_all(self, limit: int, *, is_kept: bool = True) -> bytes:
         """Read the whole body; raises RemoteProtocolError with 408 or 413, and ClientGone."""

@@ -251,7 +251,9 @@ class Shortcut:
         self._lacking -= len(data)
         if self._lacking > 0:
             return
-        # Where another request is behind it, it is in no plain form.
+        if self._lacking < 0:
+            self._give_up()  # another request is behind it
+            return
         pieces = self._let_go()
         first = memoryview(pieces[0])[self._body_at :]
         if not self._take_body(b"".join([first, *pieces[1:]])):
@@ -270,12 +272,13 @@ class Shortcut:
         return pieces
 
     def _take_body(self, body: bytes) -> bool:
-        """Take a request; False where it is in another than the plain form, or to be refused."""
+        """Take a request; tell whether it was, and is not to be refused."""
         exchange = self._exchange
-        if exchange is None or not exchange.read_next(body):
+        if exchange is None:
             return False
         self._protocol._unset_keepalive_if_required()
         try:
+            exchange.read_body(body)
             if self._verb == b"send":
                 self._upload(exchange)
             elif self._verb == b"poll":
