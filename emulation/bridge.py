@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from emulation.eager import release
 from emulation.exceptions import ClientDisconnected, LocalProtocolError
 from emulation.protocol.close import CloseCode
 from emulation.protocol.handshake import is_token
@@ -166,7 +167,7 @@ class Start:
         loop = self._registry.loop
         waiter = loop.create_future()
         self._waiters = (*self._waiters, waiter)
-        timer = loop.call_later(seconds, _release, waiter)
+        timer = loop.call_later(seconds, release, waiter)
         try:
             await waiter
         finally:
@@ -176,7 +177,7 @@ class Start:
     def _release_all(self) -> None:
         waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
-            _release(waiter)
+            release(waiter)
 
     def cancel(self) -> None:
         """Give the socket up while it is CONNECTING: the page has closed it."""
@@ -355,8 +356,3 @@ def _subprotocol(event: MutableMapping[str, Any], headers: GivenHeaders) -> str:
     if not isinstance(chosen, str) or (chosen and not is_token(chosen)):
         raise LocalProtocolError(f"the subprotocol {chosen!r} is no token (RFC 6455 section 4.1)")
     return chosen
-
-
-def _release(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from types import MethodType
 from typing import Any, Final
 
-__all__ = ["Event", "Writer", "run_beside"]
+__all__ = ["Event", "Writer", "release", "run_beside"]
 
 Event = MutableMapping[str, Any]
 
@@ -45,6 +45,12 @@ def run_beside(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
+
+
+def release(waiter: asyncio.Future[None]) -> None:
+    """Let go on who waits, unless it waits no more."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _is_plain(send: Callable[[Event], Awaitable[None]]) -> bool:

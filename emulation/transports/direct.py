@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from emulation.transports.headers import Headers
 
-__all__ = ["answer_at_once", "body_at_once", "cycle_of", "head_of", "is_bare"]
+__all__ = ["answer_at_once", "body_at_once", "cycle_of", "has_framing", "head_of", "is_bare"]
 
 _MODULE: Final = "uvicorn.protocols.http.httptools_impl"
 _PROXIES: Final = "uvicorn.middleware.proxy_headers"
@@ -110,11 +110,10 @@ def answer_at_once(send: Any, status: int, headers: Headers, body: bytes | None)
         or cycle.flow.write_paused
         or cycle.scope["method"] != "POST"
         or status not in _STATUS_LINES
+        or has_framing(cycle.default_headers)
     ):
         return False
     pieces = head_of(status, cycle.default_headers, headers)
-    if pieces is None:
-        return False
     cycle.response_started = True
     if body is None:
         cycle.chunked_encoding = True
@@ -131,13 +130,14 @@ def answer_at_once(send: Any, status: int, headers: Headers, body: bytes | None)
     return True
 
 
-def head_of(status: int, own: Headers, headers: Headers) -> list[bytes] | None:
-    """Return the lines of an answer's head; None where the server's own headers mean something."""
+def has_framing(own: Headers) -> bool:
+    """Tell whether the server's own headers mean something to it."""
+    return any([name in _FRAMING for name, _ in own])
+
+
+def head_of(status: int, own: Headers, headers: Headers) -> list[bytes]:
+    """Return the lines of an answer's head, which begins with the server's own headers."""
     pieces = [_STATUS_LINES[status]]
-    for name, value in own:
-        if name in _FRAMING:
-            return None
-        pieces += (name, b": ", value, b"\r\n")
-    for name, value in headers:
+    for name, value in (*own, *headers):
         pieces += (name, b": ", value, b"\r\n")
     return pieces

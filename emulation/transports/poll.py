@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emulation.diary import ANSWERED, CANCELLED
+from emulation.eager import release
 from emulation.transports.attach import begin, read_attach
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ async def serve_poll(exchange: Exchange) -> None:
     carrier = await read_attach(exchange)
     # Until the request's task goes on, the answer takes what else is said.
     finished = exchange.registry.loop.create_future()
-    poll = Poll(exchange, carrier, partial(_release, finished))
+    poll = Poll(exchange, carrier, partial(release, finished))
     begin(exchange, carrier, poll)
     try:
         await finished
@@ -85,8 +86,3 @@ class Poll:
     def lose(self, how: str) -> None:
         """Note that there will be no answer, and how it came to that."""
         self._carrier.detach(self, how)
-
-
-def _release(finished: asyncio.Future[None]) -> None:
-    if not finished.done():
-        finished.set_result(None)

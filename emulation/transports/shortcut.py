@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulation.diary import CUT
 from emulation.exceptions import RemoteProtocolError
 from emulation.transports.attach import begin, take_attach
-from emulation.transports.direct import cycle_of, head_of, is_bare
+from emulation.transports.direct import cycle_of, has_framing, head_of, is_bare
 from emulation.transports.headers import OCTET_STREAM, answer
 from emulation.transports.poll import Poll
 from emulation.transports.stream import Stream
@@ -232,7 +232,7 @@ class Shortcut:
             or protocol.access_log
             or protocol.flow.write_paused
             or self._transport.is_closing()
-            or head_of(200, protocol.server_state.default_headers, []) is None
+            or has_framing(protocol.server_state.default_headers)
             or _is_crowded(protocol)
         ):
             return False
@@ -333,7 +333,6 @@ class Shortcut:
 
     def _write_head(self, status: int, headers: Headers, rest: bytes) -> None:
         pieces = head_of(status, self._protocol.server_state.default_headers, headers)
-        assert pieces is not None  # they were looked at
         pieces.append(rest)
         self._write(b"".join(pieces))
 
