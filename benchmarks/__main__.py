@@ -286,6 +286,11 @@ def take_fresh(workload: Workload, contender: Contender) -> dict[str, Any] | Non
         return load(server, contender.protocol, *workload.arguments)
 
 
+# Seconds between heartbeats: with those of every day the crowds of the contenders who wait for
+# their turn take more than FOREIGN.
+_CALM = "3600"
+
+
 class Crowd:
     """Sessions that stay open from sample to sample; new ones where they did not."""
 
@@ -312,7 +317,7 @@ class Crowd:
             return None
 
     def _open(self) -> Clients:
-        server = self._stack.enter_context(Server(self._contender.server))
+        server = self._stack.enter_context(Server(self._contender.server, HEARTBEAT=_CALM))
         clients = self._stack.enter_context(Clients(server, self._contender.protocol))
         clients.do(f"sessions {self._sessions}")
         self._clients = clients

@@ -4,7 +4,12 @@ const http = require("http");
 const engine = require("engine.io");
 
 const server = http.createServer();
-const io = engine.attach(server, { maxHttpBufferSize: 1 << 26, httpCompression: false });
+const pingInterval = 1000 * (process.env.HEARTBEAT || 25);
+const io = engine.attach(server, {
+  maxHttpBufferSize: 1 << 26,
+  httpCompression: false,
+  pingInterval,
+});
 const everybody = new Set();
 
 io.on("connection", (socket) => {

@@ -60,12 +60,12 @@ async def _state(send: Any) -> None:
 
 # Who opens thousands of sessions a second, and leaves them, is over the default limits at once.
 # With BRIEF, who is lost is forgotten within seconds.
-_brief: dict[str, Any] = {"heartbeat": 8, "poll_time": 10, "resume_time": 4, "nonce_time": 4}
+_times: dict[str, Any] = {}
+if "BRIEF" in os.environ:
+    _times = {"heartbeat": 8, "poll_time": 10, "resume_time": 4, "nonce_time": 4}
+elif "HEARTBEAT" in os.environ:
+    _times = dict.fromkeys(("heartbeat", "poll_time"), float(os.environ["HEARTBEAT"]))
 app = WebSocketEmulation(
     echo,
-    config=Config(
-        max_sessions=500_000,
-        max_carriers=500_000,
-        **(_brief if "BRIEF" in os.environ else {}),
-    ),
+    config=Config(max_sessions=500_000, max_carriers=500_000, **_times),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import engineio
@@ -11,6 +12,7 @@ _server = engineio.AsyncServer(
     cors_allowed_origins="*",
     http_compression=False,
     max_http_buffer_size=1 << 26,
+    ping_interval=float(os.environ.get("HEARTBEAT", 25)),
 )
 _everybody: set[str] = set()
 

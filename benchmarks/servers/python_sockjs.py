@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import sys
 from typing import Any
@@ -28,7 +29,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     application = web.Application(client_max_size=64 * 1024 * 1024)
-    sockjs.add_endpoint(application, handle, name="echo", prefix="/echo")
+    heartbeat = float(os.environ.get("HEARTBEAT", 25))
+    sockjs.add_endpoint(application, handle, name="echo", prefix="/echo", heartbeat_delay=heartbeat)
     web.run_app(application, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
 
 

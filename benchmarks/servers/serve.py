@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import resource
 import sys
 
@@ -22,6 +23,7 @@ def main() -> None:
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
+        ws_ping_interval=float(os.environ.get("HEARTBEAT", 20)),
         lifespan="off",
         log_level="warning",
         access_log=False,

@@ -4,7 +4,8 @@ const http = require("http");
 const sockjs = require("sockjs");
 
 const server = http.createServer();
-const echo = sockjs.createServer({ prefix: "/echo", log: () => {} });
+const heartbeat_delay = 1000 * (process.env.HEARTBEAT || 25);
+const echo = sockjs.createServer({ prefix: "/echo", log: () => {}, heartbeat_delay });
 const everybody = new Set();
 
 echo.on("connection", (socket) => {
