@@ -329,7 +329,7 @@ export function createCarrier(url, choice, log) {
   }
 
   /**
-   * Ask for a socket, when those are answered that were asked for before: handshakes to one host go
+   * Ask for a socket, when those are decided that were asked for before: handshakes to one host go
    * one after another (RFC 6455 section 4.1).
    *
    * @param {Session} session
@@ -344,7 +344,7 @@ export function createCarrier(url, choice, log) {
         if (error[1] === 409 && !carrier.secret_) key = drawToken();
         // Without `gone` it speaks of the carrier.
         if (error[1] === 404 && !reading.documents_.gone) die('404');
-        else session.answered_(reading.documents_);
+        else if (session.answered_(reading.documents_)) return go();
         next();
       });
     }

@@ -238,9 +238,10 @@ export function createSession(url, protocols, Native, carrier, sink) {
    * Take the answer to an `open` over HTTP.
    *
    * @param {Record<string, any[]>} documents none where it was not ours
+   * @returns {unknown} whether to ask again at once, for the application is still deciding
    */
   function answered(documents) {
-    if (state !== OPENING || isProved) return;
+    if (state !== OPENING || isProved) return undefined;
     var error = documents.error || [];
     var isRefused = documents.refused || documents.gone || /40[3-7]|41/.test(error[1]);
     if (documents.opened) {
@@ -249,10 +250,10 @@ export function createSession(url, protocols, Native, carrier, sink) {
       link = undefined;
       open(documents.opened);
     } else if (isRefused) fail('refused');
-    else if (documents.opening) ask();
     else if (error[1]) ask(error[3] || 2);
     // A development server may leave our upgrade without an answer: it is not waited for.
-    else tryAgain(ask);
+    else if (!documents.opening) tryAgain(ask);
+    return documents.opening;
   }
 
   // --- On a native socket --------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Handshakes:
     async def __call__(self, websocket: WebSocket) -> None:
         self.now += 1
         self.peak = max(self.peak, self.now)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(float(websocket.query_params.get("seconds", 0.05)))
         self.now -= 1
         await websocket.accept()
         await websocket.send_text(str(self.peak))
