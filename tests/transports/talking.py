@@ -14,7 +14,17 @@ from uvicorn.server import ServerState
 from emulation.protocol.frames import Frame, document
 from tests.session.wire import encoded, section, text
 
-__all__ = ["CROSS", "SAME", "Connection", "Site", "application", "between", "say", "secret_in"]
+__all__ = [
+    "CROSS",
+    "SAME",
+    "Connection",
+    "Site",
+    "application",
+    "between",
+    "late",
+    "say",
+    "secret_in",
+]
 
 KEY, NONCE, SECRET = "K" * 22, "N" * 22, "S" * 32
 TYPE = b"Content-Type: application/octet-stream\r\n"
@@ -24,15 +34,19 @@ CROSS = b"Origin: http://127.0.0.1\r\n"
 # Of uvicorn's own, which a profiler sees.
 CODES = {RequestResponseCycle.receive.__code__, RequestResponseCycle.send.__code__}
 
+# What the requests for /late wait for. One that waited for ever would be found by another test.
+late: list[asyncio.Future[None]] = []
+
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Accept with a cookie where there is a query, and echo.
 
-    A request of HTTP is answered at once, one for /never never.
+    A request of HTTP is answered at once, one for /late when its future is done.
     """
     if scope["type"] == "http":
-        if scope["path"] == "/never":
-            await asyncio.Event().wait()
+        if scope["path"] == "/late":
+            late.append(asyncio.get_running_loop().create_future())
+            await late[-1]
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
         return

@@ -28,6 +28,7 @@ from tests.transports.talking import (
     Site,
     application,
     between,
+    late,
     say,
     secret_in,
 )
@@ -263,10 +264,14 @@ async def a_body_that_the_application_does_not_read(site: Site, connection: Conn
 
 
 @talk(2)
-async def a_request_that_is_not_answered(site: Site, connection: Connection) -> None:
-    await connection.feed(b"GET /never HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+async def a_request_that_is_answered_late(site: Site, connection: Connection) -> None:
+    await connection.feed(b"GET /late HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     await connection.feed(site.request("send", *say(4)))
     assert connection.transport.written.count(b"HTTP/1.1 ") == 3
+    late.pop().set_result(None)
+    await connection.settle()
+    assert connection.transport.written.count(b"HTTP/1.1 ") == 5
+    assert not site.state.tasks
 
 
 @talk(2)
