@@ -3,7 +3,8 @@ import { scope } from './scope.js';
 /** The engine's class of bytes, undefined in IE 9. */
 export var Bytes = scope.Uint8Array;
 
-var encoder = scope.TextEncoder && new scope.TextEncoder();
+/** Without it bodies are in the JSON form. */
+export var encoder = scope.TextEncoder && new scope.TextEncoder();
 // Of UTF-8, where nothing else is said.
 var decoder =
   scope.TextDecoder && new scope.TextDecoder(undefined, { fatal: true, ignoreBOM: true });
@@ -87,7 +88,7 @@ export function measure(text, start, limit) {
  * @returns {Uint8Array}
  */
 export function encodeUtf8(text) {
-  return encoder ? encoder.encode(text) : fromCharacters(unescape(encodeURIComponent(text)));
+  return encoder.encode(text);
 }
 
 /**
@@ -96,8 +97,7 @@ export function encodeUtf8(text) {
  */
 export function decodeUtf8(bytes) {
   try {
-    // decodeURIComponent refuses surrogates and overlong forms (ECMA-262 5.1, 15.1.3).
-    return decoder ? decoder.decode(bytes) : decodeURIComponent(escape(toCharacters(bytes)));
+    return decoder.decode(bytes);
   } catch (error) {
     return null;
   }

@@ -274,7 +274,7 @@ export function createCarrier(url, choice, log) {
     return (reading.abort_ = post(
       target,
       body.finish_(),
-      reading.name_ === 'stream',
+      reading.name_ === 'xhr-stream',
       seconds + REQUEST_SECONDS + body.size_ / BYTES_PER_SECOND,
       reading.push_,
       reading.end_
@@ -467,7 +467,7 @@ export function createCarrier(url, choice, log) {
       largestUpload = body.size_ / 2;
       if (isAnswer) isPinged = true;
       if (status === 204) isBinary = false;
-      if (status === 0) spelledUntil = now() + SPELLED_SECONDS;
+      if (status && !(status > 0)) spelledUntil = now() + SPELLED_SECONDS;
       said.forEach(function (session) {
         session.connection_.untell_();
       });
@@ -491,7 +491,7 @@ export function createCarrier(url, choice, log) {
       after(PROOF_SECONDS, function () {
         // On a slow line much may be on its way.
         if (mine.heardAt_ > since) checkWritten(written);
-        else giveUp(mine, 'held back');
+        else giveUp(mine, 'late');
       });
     }
   }

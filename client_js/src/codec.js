@@ -141,14 +141,9 @@ export function createBody(isBinary, number) {
       body.add_(document(data), Infinity);
     },
 
-    /** @returns {ArrayBuffer | string} the whole body, with its `end` */
+    /** @returns {Uint8Array | string} the whole body, with its `end` */
     finish_: function () {
-      if (isBinary) {
-        // Of the exact size: PhantomJS 1.9.8 sends a view as "[object Uint8Array]".
-        return /** @type {any} */ (
-          concat(pieces.concat(toBytes(document(['end', body.size_])))).buffer
-        );
-      }
+      if (isBinary) return concat(pieces.concat(toBytes(document(['end', body.size_]))));
       var line = '[' + pieces.join(',') + ']\n';
       return line + toJSON([['end', line.length]]) + '\n';
     },

@@ -16,8 +16,7 @@ var location = scope.location || {};
  * @returns {any[]}
  */
 function toArray(value) {
-  if (typeof value !== 'string') return [].concat(value || []);
-  return value.split(/[\s,]+/).filter(Boolean);
+  return [].concat(value && value.split ? value.split(/[\s,]+/) : value).filter(Boolean);
 }
 
 /**
@@ -67,7 +66,7 @@ export function create(settings, Native, place) {
 
   toArray(settings.origins).forEach(function (entry) {
     /** @type {Record<string, string>} */
-    if (typeof entry === 'string') {
+    if (entry.split) {
       var pair = entry.split('=');
       entry = {};
       entry[pair[0]] = pair[1];
@@ -112,10 +111,12 @@ export function create(settings, Native, place) {
     }
 
     var isListed = !place || origins[own] || (own + path + '/').indexOf(directory) === 0;
+    // Mixed content: requests to it would be blocked. The engine's class says so as the engine does.
+    var isMixed = /^https:http:/.test(location.protocol + origin);
     return {
       url_: href.replace('http', 'ws'),
       origin_: withoutUser(own).replace('http', 'ws'),
-      isOurs_: isListed && !remembers(carrierURL),
+      isOurs_: isListed && !isMixed && !remembers(carrierURL),
       httpURL_: carrierURL + (parts[3] || ''),
       getCarrier_: function () {
         if (!carriers[carrierURL] || carriers[carrierURL].isDead_) {
@@ -133,7 +134,7 @@ export function create(settings, Native, place) {
     };
   }
 
-  return createWebSocketClass(resolve, Native);
+  return createWebSocketClass(resolve, Native, place);
 }
 
 /**

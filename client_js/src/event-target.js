@@ -126,19 +126,22 @@ export function define(object, name, value) {
  * @returns {any} the prototype
  */
 export function inherit(constructor, prototype) {
-  if (isNative) scope.Object.setPrototypeOf(constructor, Base);
-  else for (var name in methods) define(prototype, name, methods[name]);
+  if (isNative) setPrototype(constructor, Base);
+  else for (var name in methods) prototype[name] = methods[name];
   return prototype;
 }
 
+/** An engine of ES5 may have none. */
+export var setPrototype = scope.Object.setPrototypeOf;
+
 /**
- * Make an object an event target.
+ * Make an event target.
  *
- * @param {any} object
- * @returns {any} the target, of the same prototype
+ * @param {any} prototype
+ * @returns {any}
  */
-export function createTarget(object) {
-  return isNative ? scope.Object.setPrototypeOf(new Base(), Object.getPrototypeOf(object)) : object;
+export function createTarget(prototype) {
+  return isNative ? setPrototype(new Base(), prototype) : Object.create(prototype);
 }
 
 /**

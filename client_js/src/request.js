@@ -1,4 +1,4 @@
-import { Bytes, decodeUtf8 } from './bytes.js';
+import { decodeUtf8, encoder } from './bytes.js';
 import { scope } from './scope.js';
 import { after, clock } from './tasks.js';
 
@@ -19,13 +19,8 @@ var LAST = 'text/plain';
 var XHR = scope.XMLHttpRequest;
 var fetch = scope.fetch;
 
-var hasBody = fetch && 'body' in scope.Response.prototype;
-
-/** Whether bodies may be bytes. */
-export var hasBinary = Bytes && (XHR ? 'responseType' in new XHR() : hasBody);
-
-/** Whether an answer can be read as bytes while it comes. */
-export var hasByteStream = hasBinary && hasBody;
+/** Whether bodies may be bytes, which can be read while they come. */
+export var hasBinary = encoder && fetch && 'body' in scope.Response.prototype;
 
 /** Whether an answer can be read as text while it comes (IE 8 and 9 give it at the end). */
 export var hasTextStream = XHR && 'onprogress' in new XHR();
@@ -59,12 +54,11 @@ export function sharesConnection(host) {
  * @param {string} url
  * @param {any} body
  * @param {string} type
- * @param {boolean} isText
- * @param {OnData} ondata
+ * @param {OnData} ondata told of characters
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byXHR(url, body, type, isText, ondata, onend) {
+function byXHR(url, body, type, ondata, onend) {
   var xhr = new XHR();
   var offset = 0;
 
@@ -73,8 +67,8 @@ function byXHR(url, body, type, isText, ondata, onend) {
     // Before the data, which may lead to an abort: PhantomJS 1.9 then throws where these are read.
     var status = isEnd && xhr.status;
     var note = isEnd && xhr.getResponseHeader('Emulation');
-    if (isEnd ? status : isText && hasTextStream && xhr.readyState > 2) {
-      var data = isText ? xhr.responseText.slice(offset) : new Bytes(xhr.response || 0);
+    if (isEnd ? status : hasTextStream && xhr.readyState > 2) {
+      var data = xhr.responseText.slice(offset);
       offset += data.length;
       if (data.length) ondata(data);
     }
@@ -84,7 +78,6 @@ function byXHR(url, body, type, isText, ondata, onend) {
   xhr.open('POST', url, type !== LAST);
   xhr.withCredentials = true;
   xhr.setRequestHeader('Content-Type', type);
-  if (!isText) xhr.responseType = 'arraybuffer';
   // Some engines tell of new text by `progress` alone.
   xhr.onreadystatechange = xhr.onprogress = read;
   xhr.send(body);
@@ -99,12 +92,11 @@ function byXHR(url, body, type, isText, ondata, onend) {
  * @param {string} url
  * @param {any} body
  * @param {string} type
- * @param {boolean} isText
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void}
  */
-function byFetch(url, body, type, isText, ondata, onend) {
+function byFetch(url, body, type, ondata, onend) {
   var controller = scope.AbortController && new scope.AbortController();
   var user = USER.exec(url);
   /** @type {Record<string, string>} */
@@ -118,13 +110,12 @@ function byFetch(url, body, type, isText, ondata, onend) {
     headers: headers,
     credentials: 'include',
     redirect: 'error',
-    keepalive: type === LAST,
     signal: controller && controller.signal,
   }).then(function (/** @type {any} */ response) {
     /** @param {any} result */
     function pull(result) {
       if (result.done) return onend(response.status, response.headers.get('Emulation'));
-      if (result.value) ondata(isText ? decodeUtf8(result.value) : result.value);
+      if (result.value) ondata(body.charAt ? decodeUtf8(result.value) : result.value);
       reader.read().then(pull, onend);
     }
 
@@ -147,22 +138,23 @@ function byFetch(url, body, type, isText, ondata, onend) {
 export function postLast(url, text) {
   var navigator = scope.navigator;
   if (navigator.sendBeacon) navigator.sendBeacon(url, text);
-  else (fetch ? byFetch : byXHR)(url, text, LAST, true, Object, Object);
+  else if (fetch)
+    fetch(url, { method: 'POST', body: text, credentials: 'include', keepalive: true });
+  else byXHR(url, text, LAST, Object, Object);
 }
 
 /**
  * POST a body.
  *
  * @param {string} url
- * @param {ArrayBuffer | string} body
- * @param {boolean} isStream whether bytes must be told as they come
+ * @param {any} body bytes or a text
+ * @param {unknown} isXHR whether it must be an XMLHttpRequest, even where there is a better one
  * @param {number} seconds after which the request is given up, whatever has come
  * @param {OnData} ondata
  * @param {OnEnd} onend
  * @returns {() => void} aborts; nothing is told afterwards
  */
-export function post(url, body, isStream, seconds, ondata, onend) {
-  var isText = typeof body === 'string';
+export function post(url, body, isXHR, seconds, ondata, onend) {
   /** @type {boolean | undefined} */
   var isOver;
 
@@ -184,11 +176,10 @@ export function post(url, body, isStream, seconds, ondata, onend) {
   }
 
   var cancel = after(seconds, end);
-  var abort = (XHR && !isStream ? byXHR : byFetch)(
+  var abort = (hasBinary && !isXHR ? byFetch : byXHR)(
     url,
     body,
-    isText ? 'application/json' : 'application/octet-stream',
-    isText,
+    body.charAt ? 'application/json' : 'application/octet-stream',
     function (data) {
       if (!isOver) ondata(data);
     },

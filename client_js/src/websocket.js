@@ -12,6 +12,7 @@ import {
   invoke,
   methods,
   parent,
+  setPrototype,
 } from './event-target.js';
 import { scope } from './scope.js';
 import { createSession } from './session.js';
@@ -129,23 +130,30 @@ function toData(bytes, binaryType) {
  *
  * @param {(url: string) => Target | null} resolve null where the URL is invalid
  * @param {any} Native the engine's class, if it has one
+ * @param {unknown} isInstalled whether it stands in the place of the engine's, and makes native
+ *   sockets for the URLs of others
  * @returns {any}
  */
-export function createWebSocketClass(resolve, Native) {
+export function createWebSocketClass(resolve, Native, isInstalled) {
+  /** Of the sockets that carry frames, or took a session's place. */
+  var Plain = Native;
+
   /**
-   * @this {any}
-   * @param {any} url
+   * @param {any} _
+   * @param {ArrayLike<any>} parameters
+   * @param {any} newTarget
    */
-  function WebSocket(url) {
-    if (!(this instanceof WebSocket) || find(this) || !arguments.length) illegal();
-    url = wellFormed(toText(url));
-    var protocols = toProtocols(arguments[1]);
+  function construct(_, parameters, newTarget) {
+    if (!parameters.length) illegal();
+    var url = toText(parameters[0]);
+    var protocols = toProtocols(parameters[1]);
     // Steps 1 to 3.
     var target = resolve(url);
     if (!target) throw exception('SyntaxError', url);
-    var isForeign = Native && !target.isOurs_;
-    var isSubclass = Object.getPrototypeOf(this) !== prototype;
-    if (isForeign && !isSubclass) return new Native(url, protocols);
+    if (Native && !target.isOurs_) {
+      var native = new Native(url, protocols);
+      return Plain === Native ? native : setPrototype(native, newTarget.prototype);
+    }
     // Steps 4 and 5.
     protocols.forEach(function (protocol, index) {
       // A token, RFC 9110 section 5.6.2.
@@ -154,54 +162,81 @@ export function createWebSocketClass(resolve, Native) {
       }
     });
     // Steps 6 to 8.
-    return connect(createTarget(this), target, protocols, Native, isForeign);
+    return connect(createTarget(newTarget.prototype), target, protocols, Plain);
   }
+
+  /**
+   * @this {any}
+   * @param {any} url
+   */
+  var WebSocket = function WebSocket(url) {
+    return construct(url, arguments, this.constructor);
+  };
 
   var prototype = inherit(WebSocket, createPrototype());
   Object.defineProperty(WebSocket, 'prototype', { value: prototype, writable: false });
-  define(prototype, 'constructor', WebSocket);
-  toMethod(prototype, 'close');
-  toMethod(prototype, 'send');
-  if (Symbol.toStringTag) {
-    Object.defineProperty(prototype, Symbol.toStringTag, {
-      value: 'WebSocket',
-      configurable: true,
-    });
-  }
   'CONNECTING OPEN CLOSING CLOSED'.split(' ').forEach(function (name, value) {
     var constant = { value: value, enumerable: true };
     Object.defineProperty(WebSocket, name, constant);
     Object.defineProperty(prototype, name, constant);
   });
-  if (Native && Symbol.hasInstance) {
-    // What was passed through to the native class is a WebSocket too.
-    /** @this {any} */
-    var isInstance = function (/** @type {any} */ value) {
-      var isOurs = invoke(/** @type {any} */ (Object)[Symbol.hasInstance], this, value);
-      return isOurs || (this.prototype === prototype && value instanceof Native);
-    };
-    define(WebSocket, Symbol.hasInstance, isInstance);
+  if (scope.Proxy) {
+    // A double in a test may have its members in each socket.
+    if (Native && 'url' in Native.prototype) {
+      Plain = adopt(Native, prototype, isInstalled ? Native.prototype : prototype);
+      if (isInstalled) WebSocket = Native;
+    }
+    // It alone can tell `new` from a call.
+    WebSocket = new scope.Proxy(WebSocket, { construct: construct, apply: illegal });
   }
+  // The engine's prototype has none before Chromium 50. What is no symbol is put right below.
+  Object.defineProperty(WebSocket.prototype, Symbol.toStringTag || 'constructor', {
+    value: 'WebSocket',
+    configurable: true,
+  });
+  define(WebSocket.prototype, 'constructor', WebSocket);
   return WebSocket;
 }
 
 /**
- * Make a method of a getter or setter: of the functions of ES5 they alone have no [[Construct]], as
- * those of Web IDL. Its place among the members is as it was.
+ * Let a prototype be that of our sockets and of native ones: each member does for one of ours what ours
+ * does, and for a native one what the engine's does, whose name, length and source text it has.
  *
- * @param {any} prototype
- * @param {string} name
+ * @param {any} Native
+ * @param {any} prototype with our members
+ * @param {any} shared the prototype to be; that of `Native`, where there shall be one class for the
+ *   page: what it puts into the prototype then reaches every socket
+ * @returns {any} makes native sockets with the members that the engine's class had, and no others
  */
-function toMethod(prototype, name) {
+function adopt(Native, prototype, shared) {
   /** @type {any} */
-  var accessor = Object.getOwnPropertyDescriptor(prototype, name);
-  var method = accessor.get || accessor.set;
-  define(prototype, name, method);
-  try {
-    Object.defineProperty(method, 'name', { value: name });
-  } catch (error) {
-    // Before ES2015 it cannot be changed.
-  }
+  var members = {};
+  Object.keys(prototype).forEach(function (name) {
+    /** @type {any} */
+    var ours = Object.getOwnPropertyDescriptor(prototype, name);
+    /** @type {any} */
+    var theirs =
+      Object.getOwnPropertyDescriptor(Native.prototype, name) ||
+      Object.getOwnPropertyDescriptor(parent, name) ||
+      Object.getOwnPropertyDescriptor(prototype, name);
+    Object.defineProperty(members, name, theirs);
+    Object.keys(theirs).forEach(function (key) {
+      if (typeof theirs[key] !== 'function') return;
+      theirs[key] = new scope.Proxy(theirs[key], {
+        apply: function (
+          /** @type {any} */ member,
+          /** @type {any} */ socket,
+          /** @type {any} */ parameters
+        ) {
+          return (find(socket) ? ours[key] : member).apply(socket, parameters);
+        },
+      });
+    });
+    Object.defineProperty(shared, name, theirs);
+  });
+  return function (/** @type {any} */ url, /** @type {any} */ protocols) {
+    return setPrototype(new Native(url, protocols), members);
+  };
 }
 
 /** @returns {any} a prototype, with all members but the constants and the constructor */
@@ -278,18 +313,17 @@ function createPrototype() {
     /**
      * WebSockets Standard, section 3.1. Both arguments are optional: its `length` is 0.
      *
-     * @returns {any} see `toMethod`
+     * @this {any}
      */
-    get close() {
+    close: function () {
       var state = stateOf(this);
       var code = arguments[0];
       var reason = arguments[1];
       var hasCode = code !== undefined;
       if (hasCode) {
-        // [Clamp] unsigned short: a half goes to the even one. Step 1 refuses what is out of range.
-        var given = +code;
-        code = Math.round(given);
-        if (code - given === 0.5) code -= code % 2;
+        // [Clamp] unsigned short: a half goes to the even one, as here where numbers have no more digits
+        // (beyond 2 ** 52). Step 1 refuses what is out of range.
+        code = +code + 5e15 - 5e15;
       }
       reason = wellFormed(reason === undefined ? '' : toText(reason));
       // Step 1.
@@ -314,7 +348,7 @@ function createPrototype() {
      *
      * @param {any} data
      */
-    set send(data) {
+    send: function (data) {
       var state = stateOf(this);
       if (!arguments.length) illegal();
       // Web IDL's conversion to `(BufferSource or Blob or USVString)`.
@@ -411,10 +445,9 @@ function readBlob(blob, done) {
  * @param {Target} target
  * @param {string[]} protocols
  * @param {any} Native
- * @param {boolean} isForeign whether it is a native socket's from the beginning
  * @returns {any} the socket
  */
-function connect(socket, target, protocols, Native, isForeign) {
+function connect(socket, target, protocols, Native) {
   /** @type {State} */
   var state = {
     target_: target,
@@ -475,10 +508,7 @@ function connect(socket, target, protocols, Native, isForeign) {
 
   /** @param {import('./session.js').Detail} detail */
   function changed(detail) {
-    dispatch(socket, 'emulation:transport', CustomEvent, {
-      detail: detail,
-      transport: detail.transport,
-    });
+    dispatch(socket, 'emulation:transport', CustomEvent, { detail: detail });
   }
 
   /**
@@ -505,14 +535,12 @@ function connect(socket, target, protocols, Native, isForeign) {
     };
   }
 
-  if (isForeign) usePlain();
-  else
-    state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_(), {
-      onopen_: opened,
-      onmessage_: deliver,
-      onclose_: closed,
-      ontransport_: changed,
-      onplain_: usePlain,
-    });
+  state.session_ = createSession(target.httpURL_, protocols, Native, target.getCarrier_(), {
+    onopen_: opened,
+    onmessage_: deliver,
+    onclose_: closed,
+    ontransport_: changed,
+    onplain_: usePlain,
+  });
   return socket;
 }

@@ -125,7 +125,7 @@ function runScenario(environment) {
     socket = protocols ? new WebSocket(url, protocols) : new WebSocket(url);
     socket.binaryType = 'arraybuffer';
     socket.addEventListener('emulation:transport', function (event) {
-      result.transports.push(event.transport || event.detail.transport);
+      result.transports.push(event.detail.transport);
     });
     equal(socket.readyState, 0);
     expect('open', function () {

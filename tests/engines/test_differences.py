@@ -96,19 +96,6 @@ BLOCKED_THREAD = """async (Class, token) => {
     return isThere;
 }"""
 
-SOURCE_TEXT = """(Class) => /native code/.test(Class) && /native code/.test(Class.prototype.send)"""
-
-NEW_TARGET = """(Class) => {
-    try {
-        const socket = Reflect.construct(Class, ['/echo'], Object);
-        return [Object.getPrototypeOf(socket) === Object.prototype];
-    } catch (error) {
-        return error.name;
-    }
-}"""
-
-OWN_SYMBOLS = """(Class) => Object.getOwnPropertySymbols(Class).length"""
-
 # A frame whose class is like the one that is looked at.
 FRAME = """
     const frame = document.createElement('iframe');
@@ -153,9 +140,6 @@ DIFFERENCES: dict[str, tuple[str, Any, Any]] = {
     "FetchEvent": (SERVICE_WORKER, False, True),
     "Content Security Policy": (CONTENT_SECURITY_POLICY, "error", "open"),
     "blocked thread": (BLOCKED_THREAD, True, False),
-    "source text": (SOURCE_TEXT, True, False),
-    "new.target": (NEW_TARGET, [True], "TypeError"),
-    "own symbols": (OWN_SYMBOLS, 0, 1),
     "realms": (REALMS, 0, "TypeError"),
     "removed frame": (REMOVED_FRAME, 0, 3),
     "storage": (STORAGE, False, True),

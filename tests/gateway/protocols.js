@@ -58,7 +58,7 @@ function runProtocol(environment, conversations) {
         var socket = subprotocol ? new WebSocket(url, subprotocol) : new WebSocket(url);
         socket.binaryType = 'arraybuffer';
         socket.addEventListener('emulation:transport', function (event) {
-          result.transports.push(event.transport);
+          result.transports.push(event.detail.transport);
         });
         socket.onopen = guarded(function () {
           expect(socket.protocol, subprotocol || '');

@@ -1,4 +1,4 @@
-import { hasBinary, hasByteStream, hasTextStream } from '../request.js';
+import { hasBinary, hasTextStream } from '../request.js';
 import { scope } from '../scope.js';
 
 /**
@@ -12,7 +12,7 @@ import { scope } from '../scope.js';
 
 /** @type {Record<string, Transport>} */
 export var transports = {
-  stream: { verb_: 'stream', isBinary_: true, isSupported_: hasByteStream },
+  stream: { verb_: 'stream', isBinary_: true, isSupported_: hasBinary },
   sse: { verb_: 'ticket', isSupported_: scope.EventSource },
   'xhr-stream': { verb_: 'stream', isSupported_: hasTextStream },
   poll: { verb_: 'poll', isBinary_: hasBinary, isSupported_: true },

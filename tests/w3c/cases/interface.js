@@ -76,8 +76,20 @@ test('the prototype has the members of the interface and no others', () => {
   same(Reflect.ownKeys(WebSocket.prototype).map(String).sort(), all);
 });
 
+test('functions show no source', () => {
+  const functions = Reflect.ownKeys(WebSocket.prototype)
+    .map((name) => Object.values(descriptorOf(WebSocket.prototype, name)))
+    .flat()
+    .filter((value) => typeof value === 'function');
+  equal(functions.length, 1 + READONLY.length + 2 * WRITABLE.length + 2);
+  for (const one of functions) {
+    check(/^function.*\[native code\]/s.test(Function.prototype.toString.call(one)), one.name);
+  }
+});
+
 test('what can be enumerated of the interface object are the constants', () => {
   same(Object.keys(WebSocket), CONSTANTS);
+  same(Object.getOwnPropertySymbols(WebSocket), []);
 });
 
 testEach('a constant', CONSTANTS, (name) => {
@@ -261,6 +273,21 @@ test('Reflect.construct', () => {
   sockets.push(socket);
   equal(Object.getPrototypeOf(socket), Other.prototype);
   equal(socket.url, `${base}/echo`);
+});
+
+testEach('any prototype', ['/echo', 'ws://localhost:2/'], (url) => {
+  const socket = Reflect.construct(WebSocket, [url], Array);
+  equal(Object.getPrototypeOf(socket), Array.prototype);
+  equal(descriptorOf(WebSocket.prototype, 'url').get.call(socket), new URL(url, base).href);
+  WebSocket.prototype.close.call(socket);
+});
+
+test('a socket of another URL is of the same class', () => {
+  const socket = new WebSocket('ws://localhost:2/');
+  sockets.push(socket);
+  equal(Object.getPrototypeOf(socket), WebSocket.prototype);
+  equal(socket.constructor, WebSocket);
+  same(Reflect.ownKeys(socket).map(String), []);
 });
 
 test('the interface object is no constructor by itself', () => {
