@@ -24,7 +24,7 @@ test-full: ## run the long tests too
 coverage: ## show the branches that the last `make test` did not take
 	@.venv/bin/coverage report --show-missing
 
-bench: ## measure it beside its peers; with ARGS=--quick in two minutes, ours and the limit alone
+bench: ## measure it beside its peers; with ARGS=--quick in two minutes, ours, compiled, and the limit alone
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 lint: ## check the source only
