@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page
 
 from tests.browser.test_scenarios import RUN, SCENARIOS, SCRIPT
 from tests.support import recorded
-from tests.support.browser import chromium, new_page
+from tests.support.browser import IS_NATIVE, chromium, new_page
 from tests.support.client import NATIVE, TRANSPORTS
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
@@ -65,4 +65,4 @@ async def open_page(page: Page, front: str, *, is_native: bool) -> None:
     await page.goto(front + "/a-page")
     if not is_native:
         await page.add_script_tag(url=front + "/emulation.js")
-    assert await page.evaluate("String(WebSocket).includes('native code')") is is_native
+    assert await page.evaluate(IS_NATIVE) is is_native

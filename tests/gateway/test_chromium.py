@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from tests.gateway import misbehaving, processes
 from tests.gateway.misbehaving import CLOSES, FRAMES, HANDSHAKES, STATUSES, path_of
-from tests.support.browser import chromium, new_page
+from tests.support.browser import IS_NATIVE, chromium, new_page
 from tests.support.client import NATIVE
 
 pytestmark = [
@@ -86,8 +86,7 @@ async def test_page_sees_what_a_native_connection_sees(
         if transport != NATIVE:
             await page.add_script_tag(url=front + "/emulation.js")
         through: list[Any] = await page.evaluate(OBSERVE, [front, PATHS])
-        is_native = await page.evaluate("String(WebSocket).includes('native code')")
-        assert is_native is (transport == NATIVE)
+        assert await page.evaluate(IS_NATIVE) is (transport == NATIVE)
     assert [seen[0] for seen in natively] == PATHS
     expected = [known(seen) for seen in natively]
     other = [pair for pair in zip(expected, map(plain, through), strict=True) if pair[0] != pair[1]]

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.gateway import processes
-from tests.support.browser import chromium, new_page
+from tests.support.browser import IS_NATIVE, chromium, new_page
 from tests.support.client import NATIVE, TRANSPORTS
 from tests.support.servers import Servers
 
@@ -71,8 +71,7 @@ async def ask(browser: Browser, places: dict[str, str], where: str, transport: s
             await page.goto(places[where] + "/scenario.js")
             if transport != NATIVE:
                 await page.add_script_tag(url=places["gateway"] + "/emulation.js")
-            is_native = await page.evaluate("String(WebSocket).includes('native code')")
-            assert is_native is (transport == NATIVE)
+            assert await page.evaluate(IS_NATIVE) is (transport == NATIVE)
             return await page.evaluate(ASK, places["gateway"].replace("http:", "ws:"))
 
 

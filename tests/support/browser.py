@@ -24,6 +24,8 @@ ARGUMENTS = (
 )
 CLOSING = 20
 """Seconds that Chromium may take to close a page."""
+IS_NATIVE = "!(self.WebSocketEmulation || {}).install"
+"""Whether a page has the engine's own class; settings may be there without the script."""
 
 
 @asynccontextmanager
