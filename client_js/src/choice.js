@@ -57,7 +57,7 @@ export function createChoice(wanted, isSupported, origin) {
         ? 'not in the engine'
         : names.indexOf(name) < 0
           ? 'not on the server'
-          : reasons[name] || (isGood(name) ? 'untried' : 'failed lately');
+          : reasons[name] || (isGood(name) ? 'untried' : 'failed');
   }
 
   var choice = {

@@ -91,7 +91,7 @@ export function afterOrNow(seconds, task) {
 }
 
 /** A clock that should not be set back, where there is one. */
-export var clock = scope.performance && scope.performance.now ? scope.performance : Date;
+export var clock = Object(scope.performance).now ? scope.performance : Date;
 
 // A page may put another in its place.
 var read = clock.now;

@@ -209,9 +209,9 @@ export function createWebSocketClass(resolve, Native, isInstalled) {
  * @returns {any} makes native sockets with the members that the engine's class had, and no others
  */
 function adopt(Native, prototype, shared) {
-  /** @type {any} */
-  var members = {};
-  Object.keys(prototype).forEach(function (name) {
+  // Node looks for its own prototype in the chain.
+  var members = Object.create(Native.prototype);
+  Object.keys(setPrototype(prototype, Native.prototype)).forEach(function (name) {
     /** @type {any} */
     var ours = Object.getOwnPropertyDescriptor(prototype, name);
     /** @type {any} */

@@ -28,7 +28,7 @@ test('it says why the better transports are not used', () => {
     '; no stream: not in the engine; no sse: not in the settings; no xhr-stream: not on the server';
   assert.equal(choice.explain_('poll'), `; no websocket: untried${others}`);
   remember(`${origin} websocket`);
-  assert.equal(choice.explain_('poll'), `; no websocket: failed lately${others}`);
+  assert.equal(choice.explain_('poll'), `; no websocket: failed${others}`);
   choice.fail_('websocket', 0, 'unproved');
   assert.equal(choice.explain_('poll'), `; no websocket: unproved${others}`);
   assert.equal(choice.explain_('websocket'), others);

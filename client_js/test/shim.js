@@ -584,6 +584,30 @@ test('URLs of others, and above the path of the script, go to the native class',
   }
 });
 
+test('a native class that looks for its prototype in its sockets, as in Node 22, carries ours', async (t) => {
+  const Native = createNative(0);
+  for (const name of ['url', 'binaryType', 'onopen', 'onmessage', 'onerror', 'onclose']) {
+    const values = new WeakMap();
+    const check = (socket) => assert.ok(socket instanceof Native, name);
+    Object.defineProperty(Native.prototype, name, {
+      configurable: true,
+      get() {
+        check(this);
+        return values.get(this);
+      },
+      set(value) {
+        check(this);
+        values.set(this, value);
+      },
+    });
+  }
+  const page = createPage(createServer(), { Native, settings: { transports: 'websocket' } });
+  t.after(page.leave);
+  const socket = new page.WebSocket('/app/chat');
+  await next(socket, 'open');
+  assert.ok(socket instanceof Native);
+});
+
 test('the origin that stands for another gets the requests, and the page does not see it', async (t) => {
   const server = createServer();
   const page = createPage(server, {

@@ -300,7 +300,7 @@ async def test_console_says_nothing_of_a_query(
 ABSENT: dict[str, tuple[dict[str, Any], str]] = {
     "not in the settings": ({"transports": ["stream", "poll"]}, ""),
     "not in the engine": ({"missing": ["WebSocket"]}, ""),
-    "failed lately": ({}, "localStorage[`emulation:${location.origin} websocket`] = Date.now();"),
+    "failed": ({}, "localStorage[`emulation:${location.origin} websocket`] = Date.now();"),
 }
 
 

@@ -53,7 +53,7 @@
       finish(result.open === undefined ? 'refused' : 'closed ' + event.code);
     };
     socket.addEventListener('emulation:transport', function (event) {
-      result.used = event.transport;
+      result.used = event.detail.transport;
       if (event.detail && event.detail.reason === 'plain') result.isPlain = true;
     });
   }
