@@ -157,7 +157,7 @@ def main() -> int:
     )
     parser.add_argument("--only", action="append", choices=PARTS, help="this part, and no other")
     parser.add_argument("--write", action="store_true", help="put what --only measured on the page")
-    parser.add_argument("--pairs", type=int, help="how many pairs (7; quick: 3)")
+    parser.add_argument("--pairs", type=int, help="how many pairs (7; quick: 3 at most)")
     options = parser.parse_args()
     environment(with_peers=not options.quick)
     failed = []
@@ -188,7 +188,7 @@ def parts(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], dict[
     for workload in WORKLOADS:
         if options.quick:
             few = tuple(one for one in workload.contenders if one not in (*PEERS, *growth.PURE))
-            workload = workload._replace(contenders=few, seconds=workload.seconds / 8)
+            workload = workload._replace(contenders=few, seconds=workload.seconds / 12)
         yield workload.name, partial(compare, workload, pairs)
     idle = (*growth.RAW, *growth.OURS) if options.quick else (*growth.CONTENDERS, *PEERS)
     yield "idle", partial(growth.idle, idle, 1 if options.quick else 2)
