@@ -163,15 +163,12 @@ class Clients:
         self._process.kill()
         self._process.communicate()
 
-    def begin(self, step: str) -> None:
-        """Ask for a step: see load.c."""
+    def do(self, step: str) -> dict[str, Any]:
+        """Do a step: see load.c."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{step}\n")
         self._process.stdin.flush()
-
-    def finish(self) -> dict[str, Any]:
-        """Wait for what came of the step."""
-        assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], _STEP_SECONDS)[0]:
             raise RuntimeError(f"{self._name}: a step took too long")
         line = self._process.stdout.readline()
@@ -179,11 +176,6 @@ class Clients:
             raise RuntimeError(f"{self._name}: the load has ended")
         found: dict[str, Any] = json.loads(line)
         return found
-
-    def do(self, step: str) -> dict[str, Any]:
-        """Do a step: see load.c."""
-        self.begin(step)
-        return self.finish()
 
 
 def load(server: Server, protocol: str, *arguments: str) -> dict[str, Any] | None:
